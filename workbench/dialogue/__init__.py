@@ -1,0 +1,1 @@
+"""Scenarios, writers, checks on dialogues, reviews, data sets."""

@@ -1,0 +1,1 @@
+"""Labeller and adherence, judges, statistics, cost, report."""

@@ -1,0 +1,1 @@
+"""Detached processes: launch, status, stop, resume, events."""

@@ -1,0 +1,85 @@
+"""One small client protocol: every way to get text from a model, local or remote, looks like this."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+ChatRole = Literal["system", "user", "assistant"]
+StopReason = Literal["end", "length", "refusal", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a chat request."""
+
+    role: ChatRole
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call. With `choices` the reply's text is exactly one of them (constrained decoding or option likelihood).
+
+    `purpose` and `owner` go to the ledger only. `temperature` None leaves the model's own default.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int = 120
+    temperature: float | None = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    purpose: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call. `input` excludes what was read from or written to a cache."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a call ended in. `cost` is in US dollars, None where the price is unknown (never 0 for unknown)."""
+
+    text: str
+    stop_reason: StopReason
+    usage: Usage
+    latency_s: float
+    ttft_s: float
+    cost: float | None
+    model: str
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+
+class Client(Protocol):
+    """Implemented by the anthropic and openai SDK clients, the local server's client and the fakes in the tests."""
+
+    model: str
+
+    async def complete(self, request: Request) -> Reply:
+        """The whole reply. Raises ServiceError when the service cannot answer after the retries."""
+        ...
+
+    def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """Text chunks as they come, then the Reply as the last item."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

@@ -1,0 +1,1 @@
+"""SQLite, the record: schema, migrations, typed reads and writes."""

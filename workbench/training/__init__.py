@@ -1,0 +1,1 @@
+"""Recipe, encoding, the trainer process, machine readings."""

@@ -1,0 +1,1 @@
+"""The terminal app: a thin App and one package a pane."""

@@ -1,0 +1,1 @@
+"""The procedure: model, file format, checks, PathSpace, drawing, exchange formats."""
