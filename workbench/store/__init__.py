@@ -1,1 +1,5 @@
-"""SQLite, the record: schema, migrations, typed reads and writes."""
+"""The record in SQLite: schema, migrations, typed reads and writes. No SQL stands outside this room."""
+
+from workbench.store.record import Record, connect
+
+__all__ = ["Record", "connect"]

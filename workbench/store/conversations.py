@@ -1,0 +1,158 @@
+"""Conversations with agents: written message by message, listed as arrays of row ids and windows of lines."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from workbench.store.encode import from_json, to_json
+from workbench.store.messages import conversation_message, message_columns, owned, write_messages
+from workbench.store.record import Record, Row
+from workbench.store.rows import ConversationRow, MessageRow
+from workbench.store.select import Where, order, said
+
+SORTS = {
+    "made": "c.rowid",
+    "condition": "c.condition, c.scenario_id, c.rep",
+    "scenario": "c.scenario_id, c.condition, c.rep",
+    "agent": "c.agent, c.rowid",
+    "terminal": "c.terminal, c.rowid",
+    "status": "c.status, c.rowid",
+    "messages": "(SELECT count(*) FROM messages m WHERE m.owner_kind = 'conversation' AND m.owner_id = c.id), c.rowid",
+}
+"""Orders of a list; "-" before the name turns it round."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationFilter:
+    """What a list shows; a field that is None or empty lets everything pass, several must all hold.
+
+    `live` True shows conversations outside any comparison, False those inside one. `criterion` with `judge`, `least`
+    and `most` keeps conversations with such a score (a verdict's, or when `judge` is "" the measure of that name).
+    """
+
+    comparison_id: str | None = None
+    workflow_id: str | None = None
+    scenario_id: str | None = None
+    agent: str | None = None
+    condition: str | None = None
+    status: str | None = None
+    terminal: str | None = None
+    ended_by: str | None = None
+    live: bool | None = None
+    criterion: str | None = None
+    judge: str | None = None
+    least: float | None = None
+    most: float | None = None
+    text: str = ""
+
+
+def put_conversation(rec: Record, row: ConversationRow, messages: Sequence[MessageRow] = ()) -> None:
+    """Keep a conversation, or bring it up to date; `messages`, if given, are its messages from the first on."""
+    values = {
+        "id": row.id, "comparison_id": row.comparison_id, "agent": row.agent, "condition": row.condition,
+        "scenario_id": row.scenario_id, "workflow_id": row.workflow_id, "rep": row.rep, "seed": str(row.seed),
+        "status": row.status, "terminal": row.terminal, "ended_by": row.ended_by, "totals": to_json(row.totals),
+        "provenance": to_json(row.provenance), "created": row.created,
+    }  # fmt: skip
+    with rec.write():
+        rec.put("conversations", [values], conflict="update")
+        put_conversation_messages(rec, row.id, messages)
+
+
+def put_conversation_messages(
+    rec: Record, conversation_id: str, messages: Iterable[MessageRow], first: int = 0
+) -> None:
+    """Write messages from index `first` on, over what stands there; later messages stay as they are."""
+    rows = [
+        message_columns("conversation", conversation_id, idx, message, message.created)
+        for idx, message in enumerate(messages, first)
+    ]
+    write_messages(rec, rows, "update")
+
+
+def cut_conversation(rec: Record, conversation_id: str, length: int) -> None:
+    """Drop the messages from index `length` on: a conversation taken up again before its end."""
+    rec.execute(
+        "DELETE FROM messages WHERE owner_kind = 'conversation' AND owner_id = ? AND idx >= ?",
+        (conversation_id, length),
+    )
+
+
+def get_conversation(rec: Record, conversation_id: str) -> tuple[ConversationRow, list[MessageRow]] | None:
+    """A conversation with its messages in order, or None."""
+    row = rec.one("SELECT * FROM conversations WHERE id = ?", (conversation_id,))
+    return (_row(row), conversation_messages(rec, conversation_id)) if row else None
+
+
+def conversation_messages(rec: Record, conversation_id: str) -> list[MessageRow]:
+    """The messages of a conversation, in order."""
+    return [conversation_message(row) for row in owned(rec, "conversation", conversation_id)]
+
+
+def conversations(rec: Record, wanted: ConversationFilter | None = None, sort: str = "made") -> list[ConversationRow]:
+    """The conversations that pass the filter, without their messages."""
+    where = _where(wanted or ConversationFilter())
+    rows = rec.query(f"SELECT c.* FROM conversations c{where}{order(SORTS, sort)}", where.arguments)
+    return [_row(row) for row in rows]
+
+
+def conversation_rowids(rec: Record, wanted: ConversationFilter | None = None, sort: str = "-made") -> array[int]:
+    """Row ids of the conversations that pass the filter, in the order asked for (see `SORTS`; the newest first)."""
+    where = _where(wanted or ConversationFilter())
+    return rec.rowids(f"SELECT c.rowid FROM conversations c{where}{order(SORTS, sort)}", where.arguments)
+
+
+def conversation_rows(rec: Record, rowids: Iterable[int]) -> list[ConversationRow]:
+    """Lines of a list for a window of row ids, in that order."""
+    return rec.window("SELECT c.* FROM conversations c WHERE c.rowid IN", rowids, _row)
+
+
+def _where(wanted: ConversationFilter) -> Where:
+    where = Where()
+    names = ("comparison_id", "workflow_id", "scenario_id", "agent", "condition", "status", "terminal", "ended_by")
+    where.equal({f"c.{name}": getattr(wanted, name) for name in names})
+    if wanted.live is not None:
+        where.add(f"c.comparison_id IS {'' if wanted.live else 'NOT '}NULL")
+    if wanted.criterion:
+        _scored(where, wanted, wanted.criterion)
+    if wanted.text.strip():
+        condition, arguments = said("conversation", "c.id", wanted.text)
+        where.add(condition, *arguments)
+    return where
+
+
+def _scored(where: Where, wanted: ConversationFilter, criterion: str) -> None:
+    score = Where()
+    measure = wanted.judge == ""
+    score.add("s.conversation_id = c.id")
+    score.add(f"s.{'name' if measure else 'criterion'} = ?", criterion)
+    column = "s.value" if measure else "s.score"
+    if wanted.judge:
+        score.add("s.judge = ?", wanted.judge)
+    if wanted.least is not None:
+        score.add(f"{column} >= ?", wanted.least)
+    if wanted.most is not None:
+        score.add(f"{column} <= ?", wanted.most)
+    where.add(f"EXISTS (SELECT 1 FROM {'measures' if measure else 'verdicts'} s{score})", *score.arguments)
+
+
+def _row(row: Row) -> ConversationRow:
+    return ConversationRow(
+        id=row["id"],
+        comparison_id=row["comparison_id"],
+        agent=row["agent"],
+        condition=row["condition"],
+        scenario_id=row["scenario_id"],
+        workflow_id=row["workflow_id"],
+        rep=row["rep"],
+        seed=int(row["seed"]),
+        status=row["status"],
+        terminal=row["terminal"],
+        ended_by=row["ended_by"],
+        totals=from_json(row["totals"]),
+        provenance=from_json(row["provenance"]),
+        created=row["created"],
+        rowid=row["rowid"],
+    )

@@ -1,0 +1,238 @@
+"""Dialogues: stored whole with their scenarios, listed as arrays of row ids and windows of lines."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from workbench.dialogue.model import Dialogue
+from workbench.store.encode import from_json, to_json
+from workbench.store.messages import dialogue_message, message_columns, owned, write_messages
+from workbench.store.record import Record, Row, integer
+from workbench.store.rows import DialogueEntry, DialogueRow
+from workbench.store.scenarios import put_scenarios, scenario_of
+from workbench.store.select import Where, order, said
+from workbench.workflow.model import Split
+
+BATCH = 200
+"""Dialogues a transaction: some ten milliseconds, so that other processes never wait long."""
+
+SORTS = {
+    "made": "d.rowid",
+    "path": "d.path_rank, d.rowid",
+    "steps": "d.steps, d.rowid",
+    "messages": "d.message_count, d.rowid",
+    "terminal": "d.terminal, d.rowid",
+    "writer": "d.writer, d.rowid",
+    "split": "d.split, d.rowid",
+    "status": "d.status, d.rowid",
+    "review": "decision, d.rowid",
+}
+"""Orders of a list; "-" before the name turns it round."""
+
+_DECISION = (
+    "(SELECT r.decision FROM reviews r WHERE r.dialogue_id = d.id ORDER BY r.created DESC, r.rowid DESC LIMIT 1)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueFilter:
+    """What a list shows; a field that is None or empty lets everything pass, several must all hold.
+
+    `review` is a decision, or "none" for dialogues nobody has reviewed, or "any". `text` are words that must occur in
+    one message. `nodes`, `edges`, `deviations` and `tags` must all occur.
+    """
+
+    workflow_id: str | None = None
+    dataset_id: str | None = None
+    scenario_id: str | None = None
+    split: Split | None = None
+    terminal: str | None = None
+    writer: str | None = None
+    status: str | None = None
+    path_rank: int | None = None
+    nodes: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+    least_steps: int | None = None
+    most_steps: int | None = None
+    review: str | None = None
+    reviewer: str | None = None
+    tags: tuple[str, ...] = ()
+    text: str = ""
+
+
+def put_dialogue(rec: Record, dialogue: Dialogue | DialogueEntry) -> bool:
+    """Keep one dialogue with its scenario and messages; False if it was there already."""
+    return put_dialogues(rec, [dialogue]) > 0
+
+
+def put_dialogues(rec: Record, dialogues: Iterable[Dialogue | DialogueEntry]) -> int:
+    """Keep dialogues in transactions of `BATCH`; returns how many were new. Their workflow must be in the record.
+
+    A dialogue that is there already is left alone (its id hashes all that made it). A generator may be passed: each
+    full batch is safe before the next dialogue is asked for.
+    """
+    new = 0
+    for batch in _batches(dialogues):
+        with rec.write():
+            put_scenarios(rec, (e.dialogue.scenario for e in batch))
+            new += rec.put("dialogues", (_columns(e) for e in batch))
+            write_messages(
+                rec,
+                (
+                    message_columns("dialogue", e.dialogue.id, idx, message, e.created)
+                    for e in batch
+                    for idx, message in enumerate(e.dialogue.messages)
+                ),
+                "keep",
+            )
+    return new
+
+
+def known_dialogues(rec: Record, ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that are in the record already: what need not be made again."""
+    rows = rec.query("SELECT id FROM dialogues WHERE id IN (SELECT value FROM json_each(?))", (to_json(list(ids)),))
+    return {row["id"] for row in rows}
+
+
+def set_checks(rec: Record, dialogue_id: str, status: str, checks: Iterable[object]) -> None:
+    """Replace what the checks found about a dialogue; `status` is "ok" or "quarantined"."""
+    rec.execute(
+        "UPDATE dialogues SET status = ?, checks = ? WHERE id = ?", (status, to_json(list(checks)), dialogue_id)
+    )
+
+
+def get_dialogue(rec: Record, dialogue_id: str) -> Dialogue | None:
+    """The whole dialogue, or None."""
+    row = rec.one("SELECT * FROM dialogues WHERE id = ?", (dialogue_id,))
+    return _dialogue(rec, row) if row else None
+
+
+def iterate_dialogues(rec: Record, wanted: DialogueFilter | None = None, sort: str = "made") -> Iterator[Dialogue]:
+    """Whole dialogues one by one, with the memory of one."""
+    for rowid in dialogue_rowids(rec, wanted, sort):
+        row = rec.one("SELECT * FROM dialogues WHERE rowid = ?", (rowid,))
+        if row:
+            yield _dialogue(rec, row)
+
+
+def dialogue_rowids(rec: Record, wanted: DialogueFilter | None = None, sort: str = "-made") -> array[int]:
+    """Row ids of the dialogues that pass the filter, in the order asked for (see `SORTS`; the newest first)."""
+    where = _where(wanted or DialogueFilter())
+    select = f"SELECT d.rowid, {_DECISION} AS decision" if sort.endswith("review") else "SELECT d.rowid"
+    return rec.rowids(f"{select} FROM dialogues d{where}{order(SORTS, sort)}", where.arguments)
+
+
+def dialogue_rows(rec: Record, rowids: Iterable[int]) -> list[DialogueRow]:
+    """Lines of a list for a window of row ids, in that order."""
+    return rec.window(f"SELECT d.*, {_DECISION} AS decision FROM dialogues d WHERE d.rowid IN", rowids, _row)
+
+
+def dialogue_counts(rec: Record, column: str, wanted: DialogueFilter | None = None) -> dict[str, int]:
+    """How many dialogues have each value of `column`: terminal, writer, split, status, path_rank or steps."""
+    if column not in ("terminal", "writer", "split", "status", "path_rank", "steps"):
+        raise ValueError(column)
+    where = _where(wanted or DialogueFilter())
+    rows = rec.query(f"SELECT d.{column}, count(*) FROM dialogues d{where} GROUP BY 1 ORDER BY 1", where.arguments)
+    return {str(row[0]): row[1] for row in rows}
+
+
+def _where(wanted: DialogueFilter) -> Where:
+    where = Where()
+    names = ("workflow_id", "scenario_id", "split", "terminal", "writer", "status", "path_rank")
+    where.equal({f"d.{name}": getattr(wanted, name) for name in names})
+    where.contains("d.nodes", wanted.nodes)
+    where.contains("d.path", wanted.edges)
+    where.contains("d.deviations", wanted.deviations)
+    if wanted.least_steps is not None:
+        where.add("d.steps >= ?", wanted.least_steps)
+    if wanted.most_steps is not None:
+        where.add("d.steps <= ?", wanted.most_steps)
+    if wanted.dataset_id:
+        where.add("d.id IN (SELECT dialogue_id FROM dataset_items WHERE dataset_id = ?)", wanted.dataset_id)
+    if wanted.review == "none":
+        where.add("NOT EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id)")
+    elif wanted.review == "any":
+        where.add("EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id)")
+    elif wanted.review:
+        where.add(f"{_DECISION} = ?", wanted.review)
+    if wanted.reviewer:
+        where.add("EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id AND r.reviewer = ?)", wanted.reviewer)
+    for tag in wanted.tags:
+        where.add(
+            "EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id AND instr(r.tags, json_quote(?)) > 0)", tag
+        )
+    if wanted.text.strip():
+        condition, arguments = said("dialogue", "d.id", wanted.text)
+        where.add(condition, *arguments)
+    return where
+
+
+def _batches(dialogues: Iterable[Dialogue | DialogueEntry]) -> Iterator[list[DialogueEntry]]:
+    entries = (d if isinstance(d, DialogueEntry) else DialogueEntry(d) for d in dialogues)
+    while batch := list(islice(entries, BATCH)):
+        yield batch
+
+
+def _columns(entry: DialogueEntry) -> dict[str, object]:
+    dialogue, scenario = entry.dialogue, entry.dialogue.scenario
+    return {
+        "id": dialogue.id,
+        "workflow_id": dialogue.workflow_id,
+        "scenario_id": scenario.id,
+        "path": to_json(dialogue.path),
+        "nodes": to_json([node for message in dialogue.messages for node in message.nodes]),
+        "path_rank": integer(entry.path_rank),
+        "steps": len(dialogue.path) + 1,
+        "message_count": len(dialogue.messages),
+        "terminal": dialogue.terminal,
+        "writer": dialogue.writer,
+        "split": scenario.split,
+        "seed": str(scenario.seed),
+        "rep": dialogue.repetition,
+        "deviations": to_json(scenario.deviations),
+        "checks": to_json(entry.checks),
+        "status": entry.status,
+        "provenance": to_json(entry.provenance),
+        "created": entry.created,
+    }
+
+
+def _dialogue(rec: Record, row: Row) -> Dialogue:
+    scenario = rec.one("SELECT * FROM scenarios WHERE id = ?", (row["scenario_id"],))
+    assert scenario is not None, "foreign keys hold"
+    return Dialogue(
+        id=row["id"],
+        workflow_id=row["workflow_id"],
+        scenario=scenario_of(scenario),
+        path=tuple(from_json(row["path"])),
+        terminal=row["terminal"],
+        writer=row["writer"],
+        repetition=row["rep"],
+        messages=tuple(dialogue_message(m) for m in owned(rec, "dialogue", row["id"])),
+    )
+
+
+def _row(row: Row) -> DialogueRow:
+    return DialogueRow(
+        rowid=row["rowid"],
+        id=row["id"],
+        workflow_id=row["workflow_id"],
+        scenario_id=row["scenario_id"],
+        path_rank=row["path_rank"],
+        steps=row["steps"],
+        message_count=row["message_count"],
+        terminal=row["terminal"],
+        writer=row["writer"],
+        split=row["split"],
+        seed=int(row["seed"]),
+        rep=row["rep"],
+        deviations=tuple(from_json(row["deviations"])),
+        checks=tuple(from_json(row["checks"])),
+        status=row["status"],
+        decision=row["decision"],
+        created=row["created"],
+    )

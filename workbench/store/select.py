@@ -1,0 +1,61 @@
+"""Small helpers to put WHERE clauses and full-text queries together from filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from workbench.errors import UserError
+
+
+class Where:
+    """Conditions joined by AND, with their arguments in order."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.arguments: list[object] = []
+
+    def add(self, condition: str, *arguments: object) -> None:
+        """Add a condition with its arguments."""
+        self.parts.append(condition)
+        self.arguments.extend(arguments)
+
+    def equal(self, columns: Mapping[str, object]) -> None:
+        """Every column whose wanted value is not None must have it."""
+        for column, wanted in columns.items():
+            if wanted is not None:
+                self.add(f"{column} = ?", wanted)
+
+    def contains(self, column: str, items: tuple[str, ...]) -> None:
+        """The JSON list of strings in `column` must hold every one of `items`."""
+        for item in items:
+            self.add(f"instr({column}, json_quote(?)) > 0", item)
+
+    def __str__(self) -> str:
+        return f" WHERE {' AND '.join(self.parts)}" if self.parts else ""
+
+
+def order(sorts: Mapping[str, str], sort: str) -> str:
+    """The ORDER BY clause named `sort`; a leading "-" turns it round. Raises UserError for an unknown name."""
+    name = sort.removeprefix("-")
+    if name not in sorts:
+        raise UserError(
+            f'cannot sort by "{name}": choose one of {", ".join(sorted(sorts))}, "-" before it turns it round'
+        )
+    direction = "DESC" if sort.startswith("-") else "ASC"
+    keys = [f"{key.strip()} {direction}" for key in sorts[name].split(",")]
+    return f" ORDER BY {', '.join(keys)}"
+
+
+def full_text(words: str) -> str:
+    """What a user typed as an FTS5 query: every word must occur, the last may be unfinished; nothing is syntax."""
+    quoted = ['"' + word.replace('"', '""').replace("\0", "") + '"' for word in words.split()]
+    return " ".join([*quoted[:-1], quoted[-1] + "*"]) if quoted else '""'
+
+
+def said(kind: str, owner: str, words: str) -> tuple[str, tuple[object, ...]]:
+    """A condition on an owner id column: one of the owner's messages holds all the words."""
+    return (
+        f"{owner} IN (SELECT m.owner_id FROM messages_fts f JOIN messages m ON m.rowid = f.rowid "
+        "WHERE messages_fts MATCH ? AND m.owner_kind = ?)",
+        (full_text(words), kind),
+    )

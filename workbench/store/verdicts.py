@@ -1,0 +1,113 @@
+"""Verdicts of judges and computed measures, and both read as scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from workbench.store.encode import from_json, to_json
+from workbench.store.record import Record, Row
+from workbench.store.rows import MeasureRow, ScoreRow, SummaryRow, VerdictRow
+from workbench.store.select import Where
+
+_SCORES = """
+    SELECT c.comparison_id, c.condition, c.agent, c.scenario_id, c.rep, v.conversation_id, v.judge, v.criterion,
+           v.score AS value
+    FROM verdicts v JOIN conversations c ON c.id = v.conversation_id
+    UNION ALL
+    SELECT c.comparison_id, c.condition, c.agent, c.scenario_id, c.rep, m.conversation_id, '', m.name, m.value
+    FROM measures m JOIN conversations c ON c.id = m.conversation_id
+"""
+
+
+def put_verdicts(rec: Record, rows: Iterable[VerdictRow]) -> int:
+    """Keep verdicts; returns how many were new. One with the same id is kept as it is: nothing is judged twice."""
+    return rec.put("verdicts", (_columns(row) for row in rows))
+
+
+def verdicts(rec: Record, conversation_id: str | None = None, comparison_id: str | None = None) -> list[VerdictRow]:
+    """Verdicts on one conversation or on all of a comparison, by conversation, criterion, judge and repetition."""
+    where = Where()
+    where.equal({"v.conversation_id": conversation_id, "c.comparison_id": comparison_id})
+    sql = f"SELECT v.* FROM verdicts v JOIN conversations c ON c.id = v.conversation_id{where}"
+    rows = rec.query(f"{sql} ORDER BY c.rowid, v.criterion, v.judge, v.rep", where.arguments)
+    return [_verdict(row) for row in rows]
+
+
+def put_measures(rec: Record, rows: Iterable[MeasureRow]) -> None:
+    """Keep measures, over older ones of the same name: they can be computed again at any time."""
+    values = (
+        {"conversation_id": r.conversation_id, "name": r.name, "value": r.value, "detail": to_json(r.detail)}
+        for r in rows
+    )
+    rec.put("measures", values, key=("conversation_id", "name"), conflict="update")
+
+
+def measures(rec: Record, conversation_id: str | None = None, comparison_id: str | None = None) -> list[MeasureRow]:
+    """Measures of one conversation or of all of a comparison, by conversation and name."""
+    where = Where()
+    where.equal({"m.conversation_id": conversation_id, "c.comparison_id": comparison_id})
+    sql = f"SELECT m.* FROM measures m JOIN conversations c ON c.id = m.conversation_id{where} ORDER BY c.rowid, m.name"
+    return [
+        MeasureRow(row["conversation_id"], row["name"], row["value"], from_json(row["detail"]))
+        for row in rec.query(sql, where.arguments)
+    ]
+
+
+def scores(rec: Record, comparison_id: str, criterion: str | None = None, judge: str | None = None) -> list[ScoreRow]:
+    """Every single figure of a comparison, by criterion, condition, scenario and repetition; `judge` "": measures."""
+    where = Where()
+    where.equal({"comparison_id": comparison_id, "criterion": criterion, "judge": judge})
+    sql = f"SELECT * FROM ({_SCORES}){where} ORDER BY judge, criterion, condition, scenario_id, rep"
+    return [_score(row) for row in rec.query(sql, where.arguments)]
+
+
+def score_summary(rec: Record, comparison_id: str) -> list[SummaryRow]:
+    """Means by condition, judge and criterion; a failed judgement counts as missing, never as a number."""
+    sql = f"""SELECT condition, agent, judge, criterion, count(value) AS n, count(*) - count(value) AS missing,
+                     avg(value) AS mean
+              FROM ({_SCORES}) WHERE comparison_id = ? GROUP BY condition, agent, judge, criterion
+              ORDER BY judge, criterion, condition"""
+    return [SummaryRow(**dict(row)) for row in rec.query(sql, (comparison_id,))]
+
+
+def _columns(row: VerdictRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "conversation_id": row.conversation_id,
+        "judge": row.judge,
+        "criterion": row.criterion,
+        "score": row.score,
+        "evidence": to_json(row.evidence),
+        "rubric_hash": row.rubric_hash,
+        "rep": row.rep,
+        "provenance": to_json(row.provenance),
+        "created": row.created,
+    }
+
+
+def _verdict(row: Row) -> VerdictRow:
+    return VerdictRow(
+        id=row["id"],
+        conversation_id=row["conversation_id"],
+        judge=row["judge"],
+        criterion=row["criterion"],
+        score=row["score"],
+        evidence=from_json(row["evidence"]),
+        rubric_hash=row["rubric_hash"],
+        rep=row["rep"],
+        provenance=from_json(row["provenance"]),
+        created=row["created"],
+    )
+
+
+def _score(row: Row) -> ScoreRow:
+    return ScoreRow(
+        conversation_id=row["conversation_id"],
+        condition=row["condition"],
+        agent=row["agent"],
+        scenario_id=row["scenario_id"],
+        rep=row["rep"],
+        judge=row["judge"],
+        criterion=row["criterion"],
+        value=row["value"],
+    )
