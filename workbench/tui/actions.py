@@ -1,0 +1,211 @@
+"""Keys are data: one registry from which bindings, footer, help and palette are made.
+
+An action lives in a scope: `app` everywhere, a pane's name in that pane, `list` and `text` wherever such a widget has
+the focus. A key may mean one thing only within a scope and `app` together; `clashes` says where that is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from textual.binding import Binding
+
+PANES = ("workflows", "dialogues", "training", "chat", "results")
+FOOTER_ENTRIES = 5
+RESERVED = frozenset({"ctrl+s", "ctrl+q", "ctrl+z", "ctrl+b"} | {f"f{n}" for n in range(1, 25)})
+"""Never a default key: flow control, terminal multiplexers, job control, and keys that do not travel well."""
+
+Predicate = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a key does.
+
+    `id` is `scope.name` and calls the method `action_name` of the pane (or app, or widget) that owns the scope. `key`
+    is a Textual key, several with commas. `footer` ranks it there (0: never). `when` gets the owner's state and says
+    whether the action makes sense now. `short` is the word used in the footer.
+    """
+
+    id: str
+    group: str
+    verb: str
+    key: str
+    short: str = ""
+    footer: int = 0
+    when: Predicate | None = None
+    priority: bool = False
+
+    @property
+    def scope(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.split(".", 1)[0]
+
+    @property
+    def name(self) -> str:
+        """The part of the id after the dot; Textual's action string, parameters included."""
+        return self.id.split(".", 1)[1]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys as Textual names them."""
+        return tuple(key.strip() for key in self.key.split(","))
+
+    @property
+    def title(self) -> str:
+        """`group: verb`, as the palette shows it."""
+        return f"{self.group}: {self.verb}"
+
+
+_NAMES = {
+    "question_mark": "?", "full_stop": ".", "slash": "/", "colon": ":", "left_square_bracket": "[",
+    "right_square_bracket": "]", "space": "space", "enter": "⏎", "escape": "esc", "up": "↑", "down": "↓", "left": "←",
+    "right": "→", "pageup": "pgup", "pagedown": "pgdn", "plus": "+", "minus": "-", "comma": ",", "equals_sign": "=",
+    "less_than_sign": "<", "greater_than_sign": ">",
+}  # fmt: skip
+
+
+def key_name(key: str) -> str:
+    """How a Textual key is written for people: `question_mark` is `?`, `ctrl+g` is `^g`."""
+    if key.startswith("ctrl+"):
+        return "^" + key_name(key[5:])
+    return _NAMES.get(key, key)
+
+
+def _workflow(state: Any) -> bool:
+    return state.workflow is not None
+
+
+def _selected(state: Any) -> bool:
+    return state.selected is not None
+
+
+def _app(name: str, group: str, verb: str, key: str, **more: Any) -> Action:
+    return Action(f"app.{name}", group, verb, key, **more)
+
+
+ACTIONS: tuple[Action, ...] = (
+    *(_app(f"pane('{pane}')", "go", pane, str(n), short=pane) for n, pane in enumerate(PANES, 1)),
+    _app("chord", "go", "pane by number, also while typing (^g 1…5)", "ctrl+g", priority=True),
+    _app("help", "app", "keys and help", "question_mark", short="help", footer=9),
+    _app("command_palette", "app", "all commands", "colon,ctrl+p"),
+    _app("follow", "demo", "follow the running demo", "F", short="follow", footer=1, when=lambda app: app.can_follow),
+    _app("face", "app", "light or dark", "T"),
+    _app("copy", "app", "copy what is selected", "y"),
+    _app("screenshot_file", "app", "save the screen as SVG", "S"),
+    _app("quit", "app", "quit (jobs go on)", "q,ctrl+c", short="quit"),
+    _app("back", "app", "leave the input, or go back", "escape", short="back"),
+    Action("list.move(-1)", "list", "up", "up,k"),
+    Action("list.move(1)", "list", "down", "down,j"),
+    Action("list.page(-1)", "list", "page up", "pageup,ctrl+u"),
+    Action("list.page(1)", "list", "page down", "pagedown,ctrl+d"),
+    Action("list.first", "list", "first", "home,g"),
+    Action("list.last", "list", "last", "end,G"),
+    Action("list.choose", "list", "open", "enter"),
+    Action("text.scroll(-1)", "text", "up", "up,k"),
+    Action("text.scroll(1)", "text", "down", "down,j"),
+    Action("text.page(-1)", "text", "page up", "pageup,ctrl+u"),
+    Action("text.page(1)", "text", "page down", "pagedown,ctrl+d,space"),
+    Action("text.first", "text", "top", "home,g"),
+    Action("text.last", "text", "end", "end,G"),
+    Action(
+        "workflows.view('outline')", "workflows", "outline of the graph", "o", short="outline", footer=1, when=_workflow
+    ),
+    Action("workflows.view('paths')", "workflows", "paths", "p", short="paths", footer=2, when=_workflow),
+    Action(
+        "workflows.view('graph')", "workflows", "drawing of the graph", "d", short="drawing", footer=3, when=_workflow
+    ),
+    Action(
+        "workflows.sample",
+        "workflows",
+        "another sample of the chosen path",
+        "s",
+        short="sample",
+        footer=4,
+        when=_workflow,
+    ),
+    Action("workflows.goto", "workflows", "go to a path by number", "slash", short="go to #", when=_workflow),
+    Action("workflows.generate", "workflows", "generate dialogues from it", "n", when=_workflow),
+    Action("dialogues.search", "dialogues", "filter and search", "slash", short="filter", footer=1),
+    Action("dialogues.decide('pass')", "review", "pass", "a", short="pass", footer=2, when=_selected),
+    Action("dialogues.decide('flag')", "review", "flag", "f", short="flag", footer=3, when=_selected),
+    Action("dialogues.note", "review", "write a note", "n", short="note", footer=4, when=_selected),
+    Action("dialogues.undo", "review", "undo my last decision", "u", when=_selected),
+    Action("dialogues.unreviewed", "review", "next without a review", "full_stop,right_square_bracket"),
+    Action("dialogues.fresh", "dialogues", "show the new ones", "r"),
+    Action("training.begin", "training", "start a run on the newest data set", "n", short="start", footer=1),
+    Action(
+        "training.stop",
+        "training",
+        "stop after this step, with a checkpoint",
+        "x",
+        short="stop",
+        footer=2,
+        when=lambda s: s.running,
+    ),
+    Action(
+        "training.resume",
+        "training",
+        "resume from the last checkpoint",
+        "r",
+        short="resume",
+        footer=3,
+        when=lambda s: s.resumable,
+    ),
+    Action("training.smooth", "training", "smooth the curves", "s", short="smooth", footer=4, when=_selected),
+    Action("training.talk", "training", "talk to this model", "c", short="chat", footer=5, when=lambda s: s.finished),
+    Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1),
+    Action("chat.agents", "chat", "choose the agents", "a", short="agents", footer=2),
+    Action("chat.fresh", "chat", "new conversation", "n", short="new", footer=3),
+    Action("chat.address", "chat", "to all or to one column", "tab_none", when=lambda s: False),
+    Action(
+        "results.verdicts", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_selected
+    ),
+)
+
+
+def actions_of(*scopes: str) -> tuple[Action, ...]:
+    """The actions of these scopes, in the registry's order."""
+    return tuple(action for action in ACTIONS if action.scope in scopes)
+
+
+def bindings(scope: str) -> list[Binding]:
+    """Textual bindings of a scope; their ids let a keymap change them."""
+    return [
+        Binding(action.key, action.name, action.verb, id=action.id, show=False, priority=action.priority)
+        for action in actions_of(scope)
+    ]
+
+
+def footer(scope: str, state: Any, app: Any) -> list[Action]:
+    """The few actions that matter in a pane now, best first, with those of the app at the end."""
+    ranked = sorted((a for a in actions_of(scope) if a.footer and allowed(a, state)), key=lambda a: a.footer)
+    always = sorted((a for a in actions_of("app") if a.footer and allowed(a, app)), key=lambda a: a.footer)
+    return [*ranked[: FOOTER_ENTRIES - len(always)], *always]
+
+
+def allowed(action: Action, state: Any) -> bool:
+    """Whether the action makes sense in this state."""
+    return action.when is None or bool(action.when(state))
+
+
+def clashes(actions: Iterable[Action] = ACTIONS) -> list[str]:
+    """Where one key means two things, or a reserved key is used: one line each, none when all is well.
+
+    A pane's keys must differ from the app's, and from those of the list and the text that it holds.
+    """
+    actions, found = tuple(actions), []
+    for pane in (*PANES, "app"):
+        seen: dict[str, Action] = {}
+        for action in actions:
+            if action.scope not in (pane, "app", "list"):
+                continue
+            for key in action.keys:
+                if key in RESERVED:
+                    found.append(f"{action.id}: {key} is never a default")
+                if key in seen and seen[key] is not action:
+                    found.append(f"{action.id}: {key} is taken by {seen[key].id}")
+                seen[key] = action
+    return found

@@ -1,0 +1,84 @@
+"""What the app's own keys do, apart from the app."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from textual.app import App
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
+
+from workbench.tui.actions import Action, allowed
+from workbench.tui.state import AppState
+from workbench.tui.theme import DARK, LIGHT
+
+if TYPE_CHECKING:
+    from workbench.tui.shell import Workbench
+
+
+class Commands(App[int], inherit_bindings=False):
+    """The `action_…` methods of the scope `app`."""
+
+    state: AppState
+
+    async def perform(self: Workbench, action: Action) -> None:  # type: ignore[misc]
+        """Do an action by its entry in the registry, as its key would."""
+        owner: Widget | Workbench | None = self if action.scope == "app" else self.pane
+        if owner is not None and allowed(action, self if owner is self else getattr(self.state, action.scope)):
+            await self.run_action(action.name, owner)
+
+    async def action_pane(self: Workbench, name: str) -> None:  # type: ignore[misc]
+        """Open a pane."""
+        await self.open_pane(name)
+
+    def action_chord(self: Workbench) -> None:  # type: ignore[misc]
+        """The next digit opens a pane, wherever the focus is."""
+        self.chord = True
+
+    def action_help(self: Workbench) -> None:  # type: ignore[misc]
+        """Show the keys."""
+        from workbench.tui.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.state.pane, self.pane.HELP if self.pane else ""))
+
+    async def action_follow(self: Workbench) -> None:  # type: ignore[misc]
+        """Follow the demo again."""
+        self.follower.active = True
+        await self.show_demo(self.follower.demo)
+
+    def action_face(self: Workbench) -> None:  # type: ignore[misc]
+        """Light or dark."""
+        self.state = replace(self.state, light=not self.state.light)
+        self.theme = LIGHT if self.state.light else DARK
+
+    def action_copy(self: Workbench) -> None:  # type: ignore[misc]
+        """Copy what the pane names as selected, by OSC 52, and say where that is known to be swallowed."""
+        text = self.pane.selected_text() if self.pane else ""
+        if not text:
+            self.say("nothing is selected to copy", tone="warn")
+            return
+        self.copy_to_clipboard(text)
+        file = self.home.state / "copied.txt"
+        file.write_text(text, "utf-8")
+        trap = " (tmux drops this unless set-clipboard is on)" if os.environ.get("TMUX") else ""
+        self.say(f"copied {len(text):,} characters{trap}; also in {file}", tone="good")
+
+    def action_screenshot_file(self: Workbench) -> None:  # type: ignore[misc]
+        """Save the screen as a picture."""
+        file = self.home.state / f"screen-{time.strftime('%Y%m%d-%H%M%S')}.svg"
+        self.save_screenshot(file.name, str(file.parent))
+        self.say(f"saved {file}", tone="good")
+
+    async def action_quit(self: Workbench) -> None:  # type: ignore[misc]
+        """Leave; jobs go on."""
+        self.exit(0)
+
+    async def action_back(self: Workbench) -> None:  # type: ignore[misc]
+        """Leave the input (its text stays), or let the pane go back one level."""
+        if isinstance(self.focused, Input | TextArea) and self.pane:
+            self.pane.leave_input(self.focused)
+        elif self.pane:
+            self.pane.back()

@@ -1,0 +1,82 @@
+"""Whatever is slow happens here: worker threads with their own connections, which only post messages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from textual.message import Message
+from textual.message_pump import MessagePump
+
+from workbench.home import Home
+from workbench.store.record import Record, connect
+
+T = TypeVar("T")
+_local = threading.local()
+
+
+def reader(home: Home) -> Record:
+    """This thread's own read-only connection to the record."""
+    kept: dict[Home, Record] = _local.__dict__.setdefault("records", {})
+    if home not in kept:
+        kept[home] = connect(home, readonly=True)
+    return kept[home]
+
+
+class Finished(Message):
+    """Work is done; the app calls `deliver` on its own thread."""
+
+    def __init__(self, deliver: Callable[[], None]) -> None:
+        super().__init__()
+        self.deliver = deliver
+
+
+class Effects:
+    """Runs work off the app's thread. Of several calls with one key only the last one's result is delivered."""
+
+    def __init__(self, target: MessagePump, workers: int = 2) -> None:
+        self._target = target
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="effects")
+        self._latest: dict[str, int] = {}
+        self._pending = 0
+        self.failed: Callable[[str, Exception], None] = lambda key, error: None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way (tests wait for it)."""
+        return self._pending == 0
+
+    def run(self, key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """`then(work())`: the work in a thread, `then` on the app's. What goes wrong is handed to `failed`."""
+        turn = self._latest[key] = self._latest.get(key, 0) + 1
+        self._pending += 1
+
+        def job() -> None:
+            result: Any = None
+            error: Exception | None = None
+            try:
+                if self._latest[key] == turn:
+                    result = work()
+            except Exception as caught:
+                error = caught
+            self._target.post_message(Finished(lambda: self._deliver(key, turn, result, error, then)))
+
+        try:
+            self._pool.submit(job)
+        except RuntimeError:  # the app is closing
+            self._pending -= 1
+
+    def close(self) -> None:
+        """Take no more work and wait for none."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _deliver(self, key: str, turn: int, result: Any, error: Exception | None, then: Callable[[Any], None]) -> None:
+        self._pending -= 1
+        if self._latest[key] != turn:
+            return
+        if error is not None:
+            self.failed(key, error)
+        else:
+            then(result)

@@ -1,0 +1,55 @@
+"""Numbers and times as people read them: short, aligned, never pretending to know what is unknown."""
+
+from __future__ import annotations
+
+import time
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `7 min`, `2.5 h`, `3 d`; an unknown one is `?`."""
+    if seconds is None or seconds != seconds:
+        return "?"
+    if seconds < 0.95:
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 36 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} d"
+
+
+def ago(when: float | None, now: float | None = None) -> str:
+    """How long since `when` (epoch seconds): `just now`, `5 min ago`."""
+    if when is None:
+        return ""
+    past = (time.time() if now is None else now) - when
+    return "just now" if past < 10 else f"{duration(past)} ago"
+
+
+def count(number: int) -> str:
+    """A whole number with thousands separated; beyond twelve digits in powers of ten."""
+    return f"{number:,}" if number < 10**12 else f"{number:.2e}"
+
+
+def short(number: float) -> str:
+    """`950`, `12.3k`, `4.6M`."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(number) >= size:
+            return f"{number / (1e3 if letter == 'k' else size):.1f}{letter}"
+    return f"{number:.0f}"
+
+
+def dollars(cost: float | None) -> str:
+    """`$0`, `$0.0042`, `$3.10`; unknown is `$?`."""
+    if cost is None:
+        return "$?"
+    if cost == 0:
+        return "$0"
+    return f"${cost:.4f}" if cost < 0.1 else f"${cost:,.2f}"
+
+
+def percent(share: float | None) -> str:
+    """`97%`; unknown is a dash."""
+    return "–" if share is None else f"{share:.0%}"

@@ -1,0 +1,229 @@
+"""The app itself: it puts the panes together, keeps their state, and passes on what the watcher and the workers say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.widgets import Input
+
+from workbench.home import Home
+from workbench.text import clean_line
+from workbench.tui import signals, state
+from workbench.tui.actions import ACTIONS, PANES, allowed, bindings, footer
+from workbench.tui.commands import Commands
+from workbench.tui.demo import Follower
+from workbench.tui.effects import Effects, Finished
+from workbench.tui.follow import Demo
+from workbench.tui.palette import ActionsProvider
+from workbench.tui.pane import Pane
+from workbench.tui.status import read_status
+from workbench.tui.theme import DARK, LIGHT, THEMES
+from workbench.tui.watch import Changed, Watcher
+from workbench.tui.widgets.bars import Keys, Status, StatusLine, Tabs
+from workbench.tui.widgets.safe import SafeText
+from workbench.tui.widgets.timeline import Timeline
+
+LEAST = (60, 20)
+
+
+class Workbench(Commands, inherit_bindings=False):
+    """Five panes on one record. Everything that is slow or untyped happens elsewhere."""
+
+    TITLE = "workbench"
+    CSS_PATH = "shell.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+    COMMANDS = {ActionsProvider}  # noqa: RUF012
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, home: Home, *, follow: str | None = None, watch: bool = True) -> None:
+        super().__init__()
+        self.home = home
+        self.state = state.load(self._file)
+        self.effects = Effects(self)
+        self.effects.failed = self._failed
+        self.follower = Follower(home, follow)
+        self._watcher = Watcher(home, self) if watch else None
+        self.chord = False
+        self._stale: dict[str, frozenset[str]] = {}
+        self._status = Status()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = LIGHT if self.state.light else DARK
+
+    @property
+    def _file(self) -> Any:
+        return self.home.state / "tui.json"
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether there is a demo to follow that is not followed now."""
+        return self.follower.exists and not self.follower.active
+
+    @property
+    def pane(self) -> Pane | None:
+        """The pane on the screen."""
+        found = self.screen_stack[0].query(f"#{self.state.pane}").results(Pane) if self.screen_stack else ()
+        return next(iter(found), None)
+
+    def compose(self) -> ComposeResult:
+        """The frame; panes are made when they are first opened."""
+        yield Tabs(str(self.home.root), id="tabs")
+        yield Timeline(id="timeline")
+        yield Container(id="panes")
+        yield StatusLine(id="status")
+        yield Keys(id="keys")
+        yield SafeText(f"workbench needs {LEAST[0]}×{LEAST[1]} cells: please enlarge the window", id="small")
+
+    async def on_mount(self) -> None:
+        """Open the pane that was open, and begin to watch."""
+        self.animation_level = "none"
+        signals.install(lambda code: self.exit(code, return_code=code))
+        await self.open_pane(self.state.pane)
+        if self._watcher:
+            self._watcher.start()
+        self._read_status()
+        if self.follower.exists:
+            self.follower.active = True
+            self._read_demo()
+
+    def on_unmount(self) -> None:
+        """Leave nothing running, forget nothing."""
+        if self._watcher:
+            self._watcher.stop()
+        self.effects.close()
+        state.save(self._file, self.state)
+
+    # State --------------------------------------------------------------------------------------------------------
+
+    def keep(self, scope: str, part: object) -> None:
+        """Put a pane's new state in place and save it soon."""
+        if getattr(self.state, scope) != part:
+            self.state = replace(self.state, **{scope: part})
+            if not hasattr(self, "_saving"):
+                self._saving = self.set_timer(0.5, self._save)
+            else:
+                self._saving.reset()
+                self._saving.resume()
+            self.refresh_footer()
+
+    def _save(self) -> None:
+        current = self.state
+        self.effects.run("save", lambda: state.save(self._file, current), lambda _: None)
+        del self._saving
+
+    # Panes --------------------------------------------------------------------------------------------------------
+
+    async def open_pane(self, name: str) -> None:
+        """Bring a pane to the screen; it reads what changed while it was away."""
+        if (old := self.pane) and old.scope != name:
+            old.left()
+        self.state = replace(self.state, pane=name if name in PANES else PANES[0])
+        panes = self.query_one("#panes", Container)
+        if not (new := self.pane):
+            module = import_module(f"workbench.tui.panes.{self.state.pane}.screen")
+            new = module.PANE()
+            assert isinstance(new, Pane)
+            self._stale[new.scope] = frozenset({"record", "jobs"})
+            await panes.mount(new)
+        for pane in panes.query_children(Pane).results(Pane):
+            pane.display = pane is new
+        self.query_one(Tabs).put(self.state.pane)
+        new.opened()
+        if topics := self._stale.pop(new.scope, None):
+            new.refresh_data(topics)
+        self.refresh_footer()
+
+    def refresh_footer(self) -> None:
+        """Show the keys that matter now."""
+        if keys := self.query(Keys):
+            hint = "↩ esc leaves the input" if isinstance(self.focused, Input) else ""
+            keys.first().put(footer(self.state.pane, getattr(self.state, self.state.pane), self), hint)
+
+    @on(Changed)
+    def _changed(self, message: Changed) -> None:
+        for pane in self.query(Pane):
+            if pane.is_open:
+                pane.refresh_data(message.topics)
+            else:
+                self._stale[pane.scope] = self._stale.get(pane.scope, frozenset()) | message.topics
+        self._read_status()
+        if self.follower.concerns(message.topics):
+            self._read_demo()
+
+    @on(Finished)
+    def _finished(self, message: Finished) -> None:
+        if self.is_running:
+            message.deliver()
+
+    def _failed(self, key: str, error: Exception) -> None:
+        self.say(f"{key}: {error}", tone="bad")
+
+    def say(self, text: str, tone: str = "plain") -> None:
+        """One line at the foot until the next key."""
+        mark = {"bad": "✗ ", "warn": "! ", "good": "✓ "}.get(tone, "")
+        self._put_status(replace(self._status, notice=((mark + clean_line(text, 300), tone),)))
+
+    def _read_status(self) -> None:
+        self.effects.run(
+            "status", lambda: read_status(self.home), lambda s: self._put_status(replace(s, notice=self._status.notice))
+        )
+
+    def _put_status(self, status: Status) -> None:
+        self._status = status
+        if line := self.screen_stack[0].query(StatusLine):
+            line.first().put(status)
+
+    # Following a demo ---------------------------------------------------------------------------------------------
+
+    def _read_demo(self) -> None:
+        self.effects.run("demo", self.follower.read, self._demo_read)
+
+    def _demo_read(self, demo: Demo) -> None:
+        self.call_later(self.show_demo, demo)
+
+    async def show_demo(self, demo: Demo) -> None:
+        """Show where the demo is, and go there while it is followed."""
+        self.follower.demo = demo
+        self.screen_stack[0].set_class(self.follower.exists, "-following")
+        self.query_one(Timeline).put(demo.stages, self.follower.words())
+        if self.follower.active and demo.stages and self.state.pane != demo.pane and len(self.screen_stack) == 1:
+            await self.open_pane(demo.pane)
+        if demo.ended:
+            self.follower.active = False
+        self.refresh_footer()
+
+    # Keys ---------------------------------------------------------------------------------------------------------
+
+    async def on_event(self, event: events.Event) -> None:
+        """Before any key is dealt with: it ends following, takes the notice away, or ends a chord."""
+        if isinstance(event, events.Key) and not event.is_forwarded and await self._before(event.key):
+            return
+        await super().on_event(event)
+
+    async def _before(self, key: str) -> bool:
+        if self._status.notice:
+            self._put_status(replace(self._status, notice=()))
+        if self.follower.active and key != "F":
+            self.follower.active = False
+            self.query_one(Timeline).put(self.follower.demo.stages, self.follower.words())
+            self.refresh_footer()
+        if self.chord:
+            self.chord = False
+            if key in "12345":
+                await self.action_pane(PANES[int(key) - 1])
+                return True
+        return False
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Refuse what the registry says makes no sense now."""
+        return all(allowed(a, self) for a in ACTIONS if a.scope == "app" and a.name.split("(", 1)[0] == action)
+
+    def on_descendant_focus(self) -> None:
+        """The footer follows the focus."""
+        self.refresh_footer()

@@ -1,0 +1,177 @@
+"""What the app remembers: one frozen dataclass a pane, pure functions from event to new state, and their file.
+
+Selections are ids, never positions, so that they survive new rows, another machine and a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_type_hints
+
+WorkflowView = Literal["outline", "paths", "graph"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowsState:
+    """`workflow` is the name in the list; `path` the rank of the chosen path as text (ranks may exceed 64 bits)."""
+
+    workflow: str | None = None
+    view: WorkflowView = "paths"
+    path: str = "0"
+    node: str | None = None
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DialoguesState:
+    """`filter` is what was typed after `/`; `selected` a dialogue's id; `note` a half-written note."""
+
+    filter: str = ""
+    selected: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """`selected` is a job id; the flags follow its state and decide which keys make sense."""
+
+    selected: str | None = None
+    smooth: bool = False
+    phase: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it can be stopped."""
+        return self.phase in ("running", "queued")
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the same command would continue it."""
+        return self.phase in ("stopped", "failed", "lost")
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a model to talk to."""
+        return self.phase == "done"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatState:
+    """`agents` are names as on the command line; `session` the live conversation's job; `draft` what is half typed."""
+
+    agents: tuple[str, ...] = ()
+    session: str | None = None
+    draft: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsState:
+    """`selected` is the comparison; `agent` and `measure` the figure under the cursor; `depth` how far it is opened."""
+
+    selected: str | None = None
+    agent: str | None = None
+    measure: str | None = None
+    conversation: str | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """Everything that is saved."""
+
+    pane: str = "workflows"
+    light: bool = False
+    workflows: WorkflowsState = field(default_factory=WorkflowsState)
+    dialogues: DialoguesState = field(default_factory=DialoguesState)
+    training: TrainingState = field(default_factory=TrainingState)
+    chat: ChatState = field(default_factory=ChatState)
+    results: ResultsState = field(default_factory=ResultsState)
+
+
+def workflow_chosen(state: WorkflowsState, name: str) -> WorkflowsState:
+    """Another workflow: its path and node are forgotten, the view stays."""
+    return state if name == state.workflow else WorkflowsState(workflow=name, view=state.view)
+
+
+def path_chosen(state: WorkflowsState, rank: str) -> WorkflowsState:
+    """Another path: it starts with its first sample."""
+    return state if rank == state.path else replace(state, path=rank, sample=0)
+
+
+def dialogues_filtered(state: DialoguesState, text: str) -> DialoguesState:
+    """Another filter; the selection stays if it is still among the rows."""
+    return replace(state, filter=" ".join(text.split()))
+
+
+def run_chosen(state: TrainingState, job: str | None, phase: str) -> TrainingState:
+    """Another run, or the same one in another phase."""
+    return replace(state, selected=job, phase=phase)
+
+
+def agents_chosen(state: ChatState, agents: tuple[str, ...]) -> ChatState:
+    """Other agents: the old conversation is left to the record, the draft stays."""
+    return state if agents == state.agents else replace(state, agents=agents, session=None)
+
+
+def figure_chosen(state: ResultsState, agent: str | None, measure: str | None) -> ResultsState:
+    """Another figure in the matrix."""
+    return replace(state, agent=agent, measure=measure)
+
+
+def comparison_chosen(state: ResultsState, comparison: str | None) -> ResultsState:
+    """Another comparison: back to its matrix."""
+    return state if comparison == state.selected else ResultsState(selected=comparison, measure=state.measure)
+
+
+def load(file: Path) -> AppState:
+    """The saved state. A missing or damaged file, or parts of it that no longer fit, begin afresh."""
+    try:
+        data = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return AppState()
+    return _read(AppState, data)
+
+
+def save(file: Path, state: AppState) -> None:
+    """Write the state so that it is there whole or as it was. A full disk is no reason to end the app."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(state)), "utf-8")
+        os.replace(temporary, file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(kind: type[T], data: object) -> T:
+    """A dataclass from JSON; fields that are missing or of another type get their defaults."""
+    hints, values = get_type_hints(kind), {}
+    if isinstance(data, Mapping):
+        for item in fields(cast(Any, kind)):
+            if item.name in data and (value := _value(hints[item.name], data[item.name])) is not _BAD:
+                values[item.name] = value
+    return kind(**values)
+
+
+_BAD: Any = object()
+
+
+def _value(hint: Any, value: object) -> Any:
+    if is_dataclass(hint):
+        return _read(cast(type[Any], hint), value)
+    checks: dict[Any, Callable[[], Any]] = {
+        str: lambda: value if isinstance(value, str) else _BAD,
+        bool: lambda: value if isinstance(value, bool) else _BAD,
+        int: lambda: value if isinstance(value, int) and not isinstance(value, bool) else _BAD,
+        str | None: lambda: value if value is None or isinstance(value, str) else _BAD,
+        tuple[str, ...]: lambda: (
+            tuple(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else _BAD
+        ),
+        WorkflowView: lambda: value if value in ("outline", "paths", "graph") else _BAD,
+    }
+    return checks[hint]()

@@ -1,0 +1,53 @@
+"""What the status line says: jobs that run with progress and time left, the machine, the dollars spent today."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from workbench.home import Home
+from workbench.store.calls import spent
+from workbench.text import clean_line
+from workbench.tui.effects import reader
+from workbench.tui.format import dollars, duration, percent
+from workbench.tui.jobs import Job, jobs
+from workbench.tui.widgets.bars import Status
+from workbench.tui.widgets.safe import Line, Span
+
+SHOWN = 3
+
+
+def read_status(home: Home) -> Status:
+    """Read all of it; for a worker thread."""
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    cost = spent(reader(home), since=midnight) if home.database.exists() else 0.0
+    machine = gpu()
+    right: list[Span] = [(f"{machine}  ", "dim")] if machine else []
+    return Status(jobs_line(jobs(home)), (*right, (f"{dollars(cost)} today", "dim")))
+
+
+def jobs_line(all_jobs: list[Job]) -> Line:
+    """Running jobs, the newest first, each with its progress and the time left; services without either."""
+    running = [job for job in all_jobs if job.state in ("running", "queued", "stopping")]
+    if not running:
+        return (("no job is running", "dim"),)
+    spans: list[Span] = []
+    for job in running[:SHOWN]:
+        spans += [("● ", "accent"), (clean_line(job.title or job.kind, 32), "plain")]
+        if job.share is not None:
+            spans.append((f" {percent(job.share)}", "strong"))
+        if job.eta_s is not None:
+            spans.append((f" {duration(job.eta_s)} left", "dim"))
+        spans.append(("   ", "plain"))
+    if len(running) > SHOWN:
+        spans.append((f"+{len(running) - SHOWN} more", "dim"))
+    return tuple(spans)
+
+
+def gpu() -> str:
+    """The GPU's name from the driver's files, or "": no library is loaded for it."""
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for text in file.read_text("utf-8", "replace").splitlines():
+            if text.startswith("Model:"):
+                return clean_line(text.split(":", 1)[1], 24)
+    return ""

@@ -1,0 +1,1 @@
+"""Widgets that several panes share; each draws cleaned text with markup off."""

@@ -1,0 +1,151 @@
+"""Text that may come from anywhere, on its way to the screen: cleaned, never parsed as markup, toned by meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from workbench.text import clean, clean_line
+from workbench.tui.theme import TONE_CLASSES, TONE_CSS, TONES
+
+Span = tuple[str, str]
+"""A piece of text and the tone it is said in (`theme.TONES`)."""
+Line = tuple[Span, ...]
+_FLAT = {0x09: " ", 0x0A: " "}
+
+
+def line(*parts: str | Span) -> Line:
+    """Spans from strings (tone `plain`) and (text, tone) pairs."""
+    return tuple((part, "plain") if isinstance(part, str) else part for part in parts)
+
+
+def width_of(spans: Iterable[Span]) -> int:
+    """Cells a line takes."""
+    return sum(cell_len(text) for text, _ in spans)
+
+
+def fit(text: str, width: int, align: str = "left") -> str:
+    """`text` as one clean line of exactly `width` cells, cut with an ellipsis or padded."""
+    text = clean_line(text)
+    if width <= 0:
+        return ""
+    if (cells := cell_len(text)) > width:
+        return set_cell_size(text, width - 1) + "…"
+    pad = " " * (width - cells)
+    return pad + text if align == "right" else text + pad
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Clean `text` broken at spaces into lines of at most `width` cells; words too long for a line are split."""
+    width = max(width, 4)
+    lines: list[str] = []
+    for paragraph in clean(text).expandtabs(4).split("\n"):
+        current = ""
+        for word in paragraph.split(" "):
+            candidate = f"{current} {word}" if current else word
+            if cell_len(candidate) <= width:
+                current = candidate
+                continue
+            if current:
+                lines.append(current)
+            while cell_len(word) > width:
+                head = set_cell_size(word, width).rstrip(" ") or word[:1]
+                lines.append(head)
+                word = word[len(head) :]
+            current = word
+        lines.append(current)
+    return lines
+
+
+def wrap_line(spans: Line, width: int, indent: str = "") -> list[Line]:
+    """A toned line broken at spaces to `width` cells; continuation lines begin with `indent`."""
+    rows: list[Line] = []
+    row: list[Span] = []
+    used = 0
+    for text, tone in spans:
+        for at, word in enumerate(clean(text).replace("\n", " ").split(" ")):
+            piece = (" " if at else "") + word
+            if used + cell_len(piece) > width and used > len(indent):
+                rows.append(tuple(row))
+                row, used, piece = [(indent, "plain")], len(indent), word
+            piece = set_cell_size(piece, width - used) if cell_len(piece) > width - used else piece
+            row.append((piece, tone))
+            used += cell_len(piece)
+    return [*rows, tuple(row)]
+
+
+class Toned(Widget):
+    """A widget that draws lines of toned spans; the tones are component classes, so themes reach them."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
+    DEFAULT_CSS = f"Toned {{ {TONE_CSS} }}"
+
+    def tone(self, name: str) -> Style:
+        """The Rich style of a tone; an unknown name is `plain`."""
+        return self.get_component_rich_style(f"tone--{name if name in TONES else 'plain'}", partial=True)
+
+    def strip(self, spans: Iterable[Span], width: int, base: Style | None = None) -> Strip:
+        """One screen line of exactly `width` cells. The last barrier: every span is cleaned here again."""
+        base = base or self.rich_style
+        segments = [Segment(clean(text).translate(_FLAT), base + self.tone(tone)) for text, tone in spans]
+        return Strip(segments).adjust_cell_length(width, base)
+
+
+class SafeText(Toned):
+    """Lines of toned text, wrapped to the width; for headings, figures and notes."""
+
+    DEFAULT_CSS = "SafeText { height: auto; }"
+
+    def __init__(self, *lines: Line | str, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: tuple[Line, ...] = ()
+        self._rows: list[Line] = []
+        self._wrapped = -1
+        self.text = lines
+
+    @property
+    def text(self) -> tuple[Line, ...]:
+        """What is shown."""
+        return self._lines
+
+    @text.setter
+    def text(self, lines: Iterable[Line | str]) -> None:
+        new = tuple(line(item) if isinstance(item, str) else item for item in lines)
+        if new != self._lines:
+            self._lines, self._wrapped = new, -1
+            self.refresh(layout=True)
+
+    def put(self, *lines: Line | str) -> None:
+        """Replace the text; nothing is sent when it is the same."""
+        self.text = lines
+
+    def _wrap(self, width: int) -> list[Line]:
+        if width != self._wrapped:
+            self._rows = [row for item in self._lines for row in (wrap_line(item, width) if width > 0 else [item])]
+            self._wrapped = width
+        return self._rows
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many rows as the wrapped text needs."""
+        return len(self._wrap(width))
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """As wide as the longest line."""
+        return max((width_of(item) for item in self._lines), default=0)
+
+    def render_line(self, y: int) -> Strip:
+        """Line API: one wrapped row."""
+        rows = self._wrap(self.content_size.width)
+        return self.strip(rows[y] if y < len(rows) else (), self.content_size.width)
+
+    def plain(self) -> Iterator[str]:
+        """The text without tones."""
+        for item in self._lines:
+            yield "".join(text for text, _ in item)

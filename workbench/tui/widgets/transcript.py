@@ -1,0 +1,161 @@
+"""A conversation on the screen: who speaks, what is said, and beside each message the nodes it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from workbench.tui.actions import bindings
+from workbench.tui.widgets.safe import Line, Span, Toned, fit, width_of, wrap, wrap_line
+
+MARGIN_FROM = 58
+"""From this many cells on, what is known of a message stands beside it; on narrower screens under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bubble:
+    """One message. `margin`: toned words beside it (nodes, facts, marks); `foot`: a dim line under it (figures)."""
+
+    role: str
+    text: str
+    margin: tuple[Span, ...] = ()
+    foot: str = ""
+    streaming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    spans: Line
+    tint: str
+    bubble: int
+
+
+class Transcript(Toned, ScrollView, can_focus=True):
+    """A column of messages; long ones wrap. `follow` keeps the end in view while text streams in."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"bubble--agent", "bubble--user"}
+    DEFAULT_CSS = """
+    Transcript {
+        height: 1fr; width: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1;
+        & > .bubble--agent { background: $surface; }
+        & > .bubble--user { background: $background; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
+
+    def __init__(self, *, empty: str = "", follow: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.empty = empty
+        self.follow = follow
+        self.bubbles: tuple[Bubble, ...] = ()
+        self._rows: list[_Row] = []
+        self._starts: list[int] = []
+        self._width = -1
+
+    def show(self, bubbles: Sequence[Bubble], *, keep: bool = False) -> None:
+        """Show these messages from the top (`keep`: stay where the view is, or at the end when following)."""
+        at_end = self.scroll_offset.y >= self.max_scroll_y - 1
+        new = tuple(bubbles)
+        same = _common(self.bubbles, new) if keep else 0
+        self.bubbles = new
+        self._layout(same)
+        if self.follow and (at_end or not keep):
+            self.scroll_end(animate=False)
+        elif not keep:
+            self.scroll_to(y=0, animate=False)
+
+    def on_resize(self) -> None:
+        """Wrap again; the message at the top stays there."""
+        width = self.scrollable_content_region.width
+        if width != self._width:
+            top = self._rows[min(self.scroll_offset.y, len(self._rows) - 1)].bubble if self._rows else 0
+            self._layout(0)
+            if self.follow:
+                self.scroll_end(animate=False)
+            elif top and top < len(self._starts):
+                self.scroll_to(y=self._starts[top], animate=False)
+
+    def action_scroll(self, by: int) -> None:
+        """A line up or down."""
+        self.scroll_to(y=self.scroll_offset.y + by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        """A page up or down, two lines kept in view."""
+        self.scroll_to(y=self.scroll_offset.y + by * max(self.size.height - 2, 1), animate=False)
+
+    def action_first(self) -> None:
+        """To the top."""
+        self.scroll_home(animate=False)
+
+    def action_last(self) -> None:
+        """To the end."""
+        self.scroll_end(animate=False)
+
+    def _layout(self, same: int) -> None:
+        """Wrap messages from number `same` on; those before it are as they were."""
+        width = self.scrollable_content_region.width
+        if width != self._width or same > len(self._starts):
+            same = 0
+        self._width = width
+        del self._rows[self._starts[same] if same < len(self._starts) else len(self._rows) :]
+        del self._starts[same:]
+        if not same:
+            self._rows.clear()
+        first_changed = len(self._rows)
+        for index, bubble in enumerate(self.bubbles[same:], same):
+            self._starts.append(len(self._rows))
+            self._rows += [_Row(spans, bubble.role, index) for spans in rows_of(bubble, width)]
+        self.virtual_size = Size(width, len(self._rows))
+        below = Region(0, first_changed - self.scroll_offset.y, self.size.width, self.size.height)
+        self.refresh(below) if same else self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Line API."""
+        width = self.scrollable_content_region.width
+        if not self._rows and y == 0:
+            return self.strip([("  " + self.empty, "dim")], width)
+        y += self.scroll_offset.y
+        if y >= len(self._rows):
+            return Strip.blank(width, self.rich_style)
+        row = self._rows[y]
+        tint = self.get_component_rich_style(f"bubble--{'user' if row.tint == 'user' else 'agent'}", partial=True)
+        return self.strip(row.spans, width, self.rich_style + tint)
+
+
+def _common(old: tuple[Bubble, ...], new: tuple[Bubble, ...]) -> int:
+    """How many messages at the start are the same."""
+    for index, (before, now) in enumerate(zip(old, new, strict=False)):
+        if before is not now and before != now:
+            return index
+    return min(len(old), len(new))
+
+
+def rows_of(bubble: Bubble, width: int) -> list[Line]:
+    """The lines of one message at a width, the blank one after it included."""
+    who = {"agent": "agent", "user": "user"}.get(bubble.role, bubble.role)[:5].rjust(5)
+    tone = bubble.role if bubble.role in ("agent", "user") else "dim"
+    beside = width >= MARGIN_FROM and bool(bubble.margin)
+    aside = min(max(width // 3, 22), 38) if width >= MARGIN_FROM else 0
+    room = max(width - 9 - (aside + 2 if aside else 0), 8)
+    text = wrap(bubble.text + (" ▍" if bubble.streaming else ""), room)
+    notes = wrap_line(bubble.margin, aside) if beside else []
+    rows: list[Line] = []
+    for y in range(max(len(text), len(notes), 1)):
+        said = text[y] if y < len(text) else ""
+        spans: list[Span] = [(who if y == 0 else "     ", tone), (" ▏ ", tone), (fit(said, room), "plain")]
+        if aside:
+            note = notes[y] if y < len(notes) else ()
+            spans += [("  ", "plain"), *note, (" " * max(aside - width_of(note), 0), "plain")]
+        rows.append(tuple(spans))
+    if bubble.margin and not beside:
+        rows += [(("     ", "dim"), (" ▏ ", tone), *spans) for spans in wrap_line(bubble.margin, max(width - 9, 8))]
+    if bubble.foot:
+        rows.append((("     ", "dim"), (" ▏ ", tone), (fit(bubble.foot, max(width - 9, 8)), "dim")))
+    rows.append(())
+    return rows
