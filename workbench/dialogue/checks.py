@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from workbench.dialogue.model import Dialogue
 from workbench.dialogue.speech import find_deviation
+from workbench.workflow.derived import derived
 from workbench.workflow.model import Workflow
 from workbench.workflow.situation import Situation
 
@@ -64,9 +65,7 @@ def _shape(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
 
 def _leaks(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
     """No node id, edge condition or prompt text may stand in what is said."""
-    ids = re.compile(r"\b(" + "|".join(re.escape(n) for n in workflow.nodes) + r")\b")
-    written = [n.prompt for n in workflow.nodes.values()] + [e.condition for e in workflow.edges]
-    written = [_fold(text) for text in written if len(text) > 12]
+    ids, written = derived(workflow, "unsayable", lambda: _unsayable(workflow))
     for i, message in enumerate(dialogue.messages):
         if found := ids.search(message.text):
             yield Finding("leak", i, f"message {i + 1} holds the node id '{found.group()}'")
@@ -75,11 +74,18 @@ def _leaks(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
             yield Finding("leak", i, f"message {i + 1} holds a prompt or condition of the workflow")
 
 
+def _unsayable(workflow: Workflow) -> tuple[re.Pattern[str], list[str]]:
+    """What no message may hold: a pattern of node ids, and prompts and conditions as folded text."""
+    written = [n.prompt for n in workflow.nodes.values()] + [e.condition for e in workflow.edges]
+    ids = re.compile(r"\b(" + "|".join(re.escape(n) for n in workflow.nodes) + r")\b")
+    return ids, [_fold(text) for text in written if len(text) > 12]
+
+
 def _facts(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
     """Stated facts stand in the text with their current value; the agent states none that the user has not given."""
     situation = Situation(dialogue.scenario.variables)
     told: set[str] = set()
-    constants = _constants(workflow)
+    constants = derived(workflow, "constants", lambda: _constants(workflow))
     distinctive = {v for v in dialogue.scenario.variables.values() if isinstance(v, str) and v not in constants}
     for i, message in enumerate(dialogue.messages):
         for name, value in message.facts.items():

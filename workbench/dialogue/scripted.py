@@ -29,9 +29,7 @@ def write(workflow: Workflow, scenario: Scenario, repetition: int = 0, agent_wor
         step = planned.get((node, spoken.situation.visits.get(node, 0) + 1))
         if step is None:
             raise UserError(f"{workflow.name}: scenario {scenario.id} has no move for '{node}'")
-        spoken = user_message(
-            workflow, spoken.edge, spoken.situation, step, scenario.persona, scenario.split, rng
-        )
+        spoken = user_message(workflow, spoken.edge, spoken.situation, step, scenario.persona, scenario.split, rng)
         messages.append(spoken.message)
         added = find_deviation(workflow, step.deviation)
         reply = added.reply if added else None

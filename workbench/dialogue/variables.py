@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from functools import cache, partial
 from random import Random
 
 from workbench.errors import UserError
+from workbench.workflow.derived import derived
 from workbench.workflow.model import Split, Value, Variable, Workflow
 
 Wanted = Mapping[str, frozenset[Value]]
@@ -17,6 +19,7 @@ _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augu
 _SHARES: Mapping[Split, tuple[int, ...]] = {"train": (0, 1, 2), "dev": (3,), "test": (4,)}
 
 
+@cache
 def parse_date(text: str) -> datetime.date:
     """A day written as `3 May`, in a year without a leap day. Raises ValueError if it is not one."""
     day, month = text.split()
@@ -55,7 +58,8 @@ def draw(workflow: Workflow, split: Split, rng: Random, wanted: Wanted | None = 
     """One value for every variable, in file order; None if some variable has no value left (draw again)."""
     drawn: dict[str, Value] = {}
     for name, variable in workflow.variables.items():
-        values = [v for v in values_of(variable, split) if _fits(variable, v, drawn)]
+        pool = derived(workflow, ("values", name, split), partial(values_of, variable, split))
+        values = [v for v in pool if _fits(variable, v, drawn)]
         if wanted and name in wanted:
             values = [v for v in values if v in wanted[name]]
         if not values:

@@ -36,6 +36,11 @@ def workflow_hash(workflow: Workflow) -> str:
     return _remembered(workflow, ("workflow", ""), lambda: _whole(workflow))
 
 
+def canonical_workflow(workflow: Workflow) -> str:
+    """Everything a workflow says as canonical JSON: the text that `workflow_hash` hashes."""
+    return canonical(_whole(workflow))
+
+
 def node_hash(workflow: Workflow, node: str) -> str:
     """The hash of one node: role, prompt, phrasings, moves, outcome. KeyError for an unknown id."""
     return _remembered(workflow, ("node", node), lambda: meaning(workflow.nodes[node]))
