@@ -23,9 +23,9 @@ class AgentTurn:
     """One spoken message of an agent and all that it took.
 
     `calls` counts model calls, those at hubs included; `cost` is in US dollars, None where a price is unknown. `nodes`
-    are the true steps of the message (silent hubs and the terminal included) and `edges` the edges taken to reach them,
-    None where the agent holds no graph; `awaits` is the user node it then waits at. `malformed` counts hub choices that
-    were none of the options and fell to the last one.
+    are the true steps of the message (silent hubs and the terminal included) and `edges` the edges that lead into them,
+    None where the agent holds no graph; `awaits` is the user node it then waits at, `via` the edge that leads there.
+    `malformed` counts hub choices that were none of the options (the hub then took its `otherwise` or first edge).
     """
 
     text: str
@@ -38,6 +38,7 @@ class AgentTurn:
     ended: bool = False
     edges: tuple[str, ...] | None = None
     awaits: str | None = None
+    via: str | None = None
     stop_reason: StopReason = "end"
     malformed: int = 0
 
@@ -122,28 +123,15 @@ class Meter:
         self.latency_s += reply.latency_s
         self.cost = None if self.cost is None or reply.cost is None else self.cost + reply.cost
 
-    def turn(
-        self,
-        text: str,
-        *,
-        nodes: tuple[str, ...] | None = None,
-        edges: tuple[str, ...] | None = None,
-        awaits: str | None = None,
-        ended: bool = False,
-        stop_reason: StopReason = "end",
-    ) -> AgentTurn:
-        """The turn that these calls made."""
+    def turn(self, text: str, stop_reason: StopReason) -> AgentTurn:
+        """The turn that these calls made; the caller adds what it knows of the graph."""
         return AgentTurn(
-            text=text,
+            text,
             usage=self.usage,
             calls=self.calls,
             latency_s=self.latency_s,
             ttft_s=self.latency_s if self.ttft_s is None else self.ttft_s,
             cost=self.cost,
-            nodes=nodes,
-            ended=ended,
-            edges=edges,
-            awaits=awaits,
             stop_reason=stop_reason,
             malformed=self.malformed,
         )

@@ -13,11 +13,10 @@ from workbench.workflow.model import Workflow
 
 @dataclass(slots=True)
 class ChatAgent:
-    """Sends a fixed system text, `preamble` and the whole history at every turn; knows neither nodes nor an end of its
-    own.
+    """Sends a fixed system text, `preamble` and the whole history at every turn; knows no nodes and no end.
 
-    Every request is a prolongation of the one before, so that a server's prefix cache serves all but the newest
-    message.
+    Every request prolongs the one before, so that a server's prefix cache serves all but the newest message. A turn
+    that raises leaves the history as it was: the same call again is the retry.
     """
 
     name: str
@@ -31,23 +30,19 @@ class ChatAgent:
     history: list[ChatMessage] = field(default_factory=list)
 
     async def open(self) -> AgentTurn:
-        """The first message: an empty history is what the model was trained to open from."""
-        return await self._turn()
+        """The first message: an empty history is what the compiled model was trained to open from."""
+        return self._finished([], await self.client.complete(self._request([])))
 
     async def reply(self, text: str) -> AgentTurn:
         """The next message after the user's `text`."""
-        self.history.append(ChatMessage("user", text))
-        return await self._turn()
+        said = [ChatMessage("user", text)]
+        return self._finished(said, await self.client.complete(self._request(said)))
 
     async def stream(self, text: str | None) -> AsyncIterator[str | AgentTurn]:
         """Chunks of the next message, then the turn."""
-        if text is not None:
-            self.history.append(ChatMessage("user", text))
-        async for piece in self.client.stream(self._request()):
-            if isinstance(piece, Reply):
-                yield self._finished(piece)
-            else:
-                yield piece
+        said = [] if text is None else [ChatMessage("user", text)]
+        async for piece in self.client.stream(self._request(said)):
+            yield self._finished(said, piece) if isinstance(piece, Reply) else piece
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -56,18 +51,15 @@ class ChatAgent:
         """Take up a conversation that was begun elsewhere (a restart, a branch): these messages have been said."""
         self.history = [ChatMessage("assistant" if m.role == "agent" else "user", m.text) for m in messages]
 
-    async def _turn(self) -> AgentTurn:
-        return self._finished(await self.client.complete(self._request()))
-
-    def _request(self) -> Request:
-        messages = (ChatMessage("system", self.system), *self.preamble, *self.history)
+    def _request(self, said: Sequence[ChatMessage]) -> Request:
+        messages = (ChatMessage("system", self.system), *self.preamble, *self.history, *said)
         return Request(messages, self.reply_tokens, seed=self.seed, purpose=self.purpose, owner=self.owner)
 
-    def _finished(self, reply: Reply) -> AgentTurn:
-        self.history.append(ChatMessage("assistant", reply.text))
+    def _finished(self, said: Sequence[ChatMessage], reply: Reply) -> AgentTurn:
+        self.history += [*said, ChatMessage("assistant", reply.text)]
         meter = Meter()
         meter.add(reply, spoken=True)
-        return meter.turn(reply.text, stop_reason=reply.stop_reason)
+        return meter.turn(reply.text, reply.stop_reason)
 
 
 def compiled_agent(

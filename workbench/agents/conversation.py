@@ -132,13 +132,14 @@ def agent_message(turn: AgentTurn, at: float) -> Spoken:
     )
 
 
-def user_message(turn: UserTurn, at: float, awaits: str | None) -> Spoken:
-    """A user's turn as a message; `awaits` is the user node at which the agent truly waited, if it holds the graph."""
+def user_message(turn: UserTurn, at: float, asked: AgentTurn) -> Spoken:
+    """A user's turn as a message; `asked` is the agent's turn before it, which may know where it truly waits."""
     return Spoken(
         role="user",
         text=turn.text,
         at=at,
-        nodes=(awaits,) if awaits else (),
+        nodes=(asked.awaits,) if asked.awaits else (),
+        edges=(asked.via,) if asked.via else (),
         question=turn.node,
         move=turn.move,
         deviation=turn.deviation,
@@ -210,7 +211,7 @@ class _Talk:
                 return "stopped"
             said = await self.user.answer([Message(m.role, m.text) for m in self.messages])  # text alone, never nodes
             if said.text:
-                await self.say(user_message(said, time.time(), turn.awaits))
+                await self.say(user_message(said, time.time(), turn))
             if said.ended:
                 return "gave_up" if said.ended == "gave_up" else "user"
             if len(self.messages) >= self.limits.messages:

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 from workbench.agents.base import AgentFailure, AgentTurn, UserTurn
 from workbench.dialogue.model import Scenario
-from workbench.workflow.model import Edge, Phrasing, Pool, Workflow
-from workbench.workflow.situation import Situation, choose, decide, fill
+from workbench.dialogue.speech import Spoken, agent_message
+from workbench.errors import UserError
+from workbench.workflow.model import Edge, Pool, Workflow
+from workbench.workflow.situation import Situation
 
 
 class Oracle:
@@ -21,8 +23,8 @@ class Oracle:
         self._split = scenario.split
         self._random = random.Random(f"oracle:{scenario.id}")
         self._situation = Situation(scenario.variables)
-        self._node: str | None = None
-        self._asked = ""
+        self._edge: Edge | None = None
+        self._asked = AgentTurn("")
         self._told: UserTurn | None = None
 
     def inform(self, turn: UserTurn) -> None:
@@ -31,7 +33,7 @@ class Oracle:
 
     async def open(self) -> AgentTurn:
         """The message at the start node."""
-        return self._walk([], self._workflow.start, [])
+        return self._speak(None, None)
 
     async def reply(self, text: str) -> AgentTurn:
         """Take the user's true move and follow the graph to the next user node.
@@ -39,13 +41,16 @@ class Oracle:
         A user that did not answer the question is asked it again. Raises AgentFailure where no edge applies.
         """
         told, self._told = self._told, None
-        if told is None or self._node is None:
+        if told is None or self._edge is None:
             raise AgentFailure("the oracle must be told the user's move")
-        if told.move is None or told.node != self._node:
-            return AgentTurn(self._asked, nodes=(), edges=(), awaits=self._node)
-        parts = self._hear(self._node, told.move, told.deviation)
-        edge = self._decide(self._node)
-        return self._walk(parts + self._say(edge.say, edge.source), edge.target, [edge.id])
+        node = self._workflow.nodes[self._edge.target]
+        if told.move is None or told.node != node.id:
+            return self._asked
+        move = node.move(told.move)
+        added = next((d for d in self._workflow.deviations if d.id == told.deviation), None)
+        situation = self._situation.entered(node.id)
+        self._situation = situation.after_move(move.id, move.sets, added.sets if added else {})
+        return self._speak(self._workflow.out[node.id][0], added.reply if added else None)
 
     async def stream(self, text: str | None) -> AsyncIterator[str | AgentTurn]:
         """The whole text at once, then the turn."""
@@ -56,44 +61,23 @@ class Oracle:
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _hear(self, node: str, move_id: str, deviation_id: str | None) -> list[str]:
-        """Apply the move and the deviation; the deviation's reply is the first part of what is said next."""
-        move = self._workflow.nodes[node].move(move_id)
-        deviation = next((d for d in self._workflow.deviations if d.id == deviation_id), None)
-        sets = [move.sets, deviation.sets] if deviation else [move.sets]
-        self._situation = self._situation.after_move(move.id, *sets)
-        return self._pick(deviation.reply) if deviation else []
+    def _speak(self, edge: Edge | None, reply: Pool | None) -> AgentTurn:
+        try:
+            spoken = agent_message(self._workflow, edge, self._situation, self._split, self._random, reply)
+        except UserError as error:
+            raise AgentFailure(str(error)) from None
+        self._situation, self._edge = spoken.situation, spoken.edge
+        self._asked = _turn(spoken)
+        return self._asked
 
-    def _decide(self, node: str) -> Edge:
-        edge = decide(self._workflow, node, self._situation)
-        if edge is None:
-            raise AgentFailure(f"no edge applies at {node} after the move {self._situation.move}")
-        return edge
 
-    def _walk(self, parts: list[str], target: str, edges: list[str]) -> AgentTurn:
-        """Speak from `target` on, up to the next user node or terminal."""
-        nodes: list[str] = []
-        while True:
-            node = self._workflow.nodes[target]
-            self._situation = self._situation.entered(target)
-            if node.role == "user":
-                self._node, self._asked = target, " ".join(parts)
-                return AgentTurn(self._asked, nodes=tuple(nodes), edges=tuple(edges), awaits=target)
-            nodes.append(target)
-            parts += self._say(node.say, target)
-            if node.role == "terminal":
-                return AgentTurn(" ".join(parts), nodes=tuple(nodes), edges=tuple(edges), ended=True)
-            if len(nodes) > 2 * len(self._workflow.nodes):
-                raise AgentFailure(f"the graph runs in circles at {target} without a user node")
-            edge = self._decide(target)
-            edges.append(edge.id)
-            parts += self._say(edge.say, edge.source)
-            target = edge.target
-
-    def _say(self, phrasings: tuple[Phrasing, ...], node: str) -> list[str]:
-        pool = choose(phrasings, self._situation, node)
-        return self._pick(pool) if pool else []
-
-    def _pick(self, pool: Pool) -> list[str]:
-        wording = pool.of(self._split)
-        return [fill(self._random.choice(wording), self._situation.variables)] if wording else []
+def _turn(spoken: Spoken) -> AgentTurn:
+    message, edge = spoken.message, spoken.edge
+    return AgentTurn(
+        message.text,
+        nodes=message.nodes,
+        edges=message.edges,
+        awaits=edge.target if edge else None,
+        via=edge.id if edge else None,
+        ended=edge is None,
+    )
