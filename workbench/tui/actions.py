@@ -132,9 +132,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("dialogues.decide('pass')", "review", "pass", "a", short="pass", footer=2, when=_selected),
     Action("dialogues.decide('flag')", "review", "flag", "f", short="flag", footer=3, when=_selected),
     Action("dialogues.note", "review", "write a note", "n", short="note", footer=4, when=_selected),
-    Action("dialogues.undo", "review", "undo my last decision", "u", when=_selected),
-    Action("dialogues.unreviewed", "review", "next without a review", "full_stop,right_square_bracket"),
-    Action("dialogues.fresh", "dialogues", "show the new ones", "r"),
+    Action("dialogues.undo", "review", "take my decision back", "U", when=_selected),
+    Action("dialogues.unreviewed", "review", "next without a review", "right_square_bracket,u"),
+    Action("dialogues.fresh", "dialogues", "show the new ones", "full_stop,r"),
     Action("training.begin", "training", "start a run on the newest data set", "n", short="start", footer=1),
     Action(
         "training.stop",
@@ -159,7 +159,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1),
     Action("chat.agents", "chat", "choose the agents", "a", short="agents", footer=2),
     Action("chat.fresh", "chat", "new conversation", "n", short="new", footer=3),
-    Action("chat.address", "chat", "to all or to one column", "tab_none", when=lambda s: False),
     Action(
         "results.verdicts", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_selected
     ),

@@ -30,13 +30,14 @@ from workbench.tui.widgets.safe import SafeText
 from workbench.tui.widgets.timeline import Timeline
 
 LEAST = (60, 20)
+WIDE = 120
 
 
 class Workbench(Commands, inherit_bindings=False):
     """Five panes on one record. Everything that is slow or untyped happens elsewhere."""
 
     TITLE = "workbench"
-    CSS_PATH = "shell.tcss"
+    CSS_PATH = ["shell.tcss", *(f"panes/{pane}/{pane}.tcss" for pane in PANES)]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
     COMMANDS = {ActionsProvider}  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
@@ -99,6 +100,12 @@ class Workbench(Commands, inherit_bindings=False):
         self.effects.close()
         state.save(self._file, self.state)
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Tell the style sheets how much room there is."""
+        screen = self.screen_stack[0]
+        screen.set_class(event.size.width < LEAST[0] or event.size.height < LEAST[1], "-small")
+        screen.set_class(event.size.width >= WIDE, "-wide")
+
     # State --------------------------------------------------------------------------------------------------------
 
     def keep(self, scope: str, part: object) -> None:
@@ -129,7 +136,7 @@ class Workbench(Commands, inherit_bindings=False):
             module = import_module(f"workbench.tui.panes.{self.state.pane}.screen")
             new = module.PANE()
             assert isinstance(new, Pane)
-            self._stale[new.scope] = frozenset({"record", "jobs"})
+            self._stale[new.scope] = frozenset({"record", "jobs", "opened"})
             await panes.mount(new)
         for pane in panes.query_children(Pane).results(Pane):
             pane.display = pane is new

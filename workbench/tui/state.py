@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
 
 WorkflowView = Literal["outline", "paths", "graph"]
+VIEWS = get_args(WorkflowView)
 T = TypeVar("T")
 
 
@@ -103,9 +104,34 @@ def path_chosen(state: WorkflowsState, rank: str) -> WorkflowsState:
     return state if rank == state.path else replace(state, path=rank, sample=0)
 
 
+def node_chosen(state: WorkflowsState, node: str) -> WorkflowsState:
+    """The cursor came to another node of the graph."""
+    return replace(state, node=node)
+
+
+def view_chosen(state: WorkflowsState, view: str) -> WorkflowsState:
+    """Paths or outline; an unknown name changes nothing."""
+    return replace(state, view=cast(WorkflowView, view)) if view in VIEWS else state
+
+
+def sampled(state: WorkflowsState) -> WorkflowsState:
+    """The next sample of the same path."""
+    return replace(state, sample=state.sample + 1)
+
+
 def dialogues_filtered(state: DialoguesState, text: str) -> DialoguesState:
     """Another filter; the selection stays if it is still among the rows."""
     return replace(state, filter=" ".join(text.split()))
+
+
+def dialogue_chosen(state: DialoguesState, dialogue: str | None) -> DialoguesState:
+    """Another dialogue under the cursor."""
+    return replace(state, selected=dialogue)
+
+
+def note_drafted(state: DialoguesState, text: str) -> DialoguesState:
+    """The note as far as it is typed."""
+    return replace(state, note=text)
 
 
 def run_chosen(state: TrainingState, job: str | None, phase: str) -> TrainingState:
@@ -172,6 +198,6 @@ def _value(hint: Any, value: object) -> Any:
         tuple[str, ...]: lambda: (
             tuple(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else _BAD
         ),
-        WorkflowView: lambda: value if value in ("outline", "paths", "graph") else _BAD,
+        WorkflowView: lambda: value if value in VIEWS else _BAD,
     }
     return checks[hint]()

@@ -42,6 +42,19 @@ def fit(text: str, width: int, align: str = "left") -> str:
     return pad + text if align == "right" else text + pad
 
 
+def fit_line(spans: Line, width: int) -> Line:
+    """A toned line of exactly `width` cells, cut with an ellipsis or padded."""
+    out: list[Span] = []
+    room = width
+    for text, tone in spans:
+        text = clean(text).translate(_FLAT)
+        if (cells := cell_len(text)) > room:
+            return (*out, (set_cell_size(text, max(room - 1, 0)) + ("…" if room else ""), tone))
+        out.append((text, tone))
+        room -= cells
+    return (*out, (" " * room, "plain"))
+
+
 def wrap(text: str, width: int) -> list[str]:
     """Clean `text` broken at spaces into lines of at most `width` cells; words too long for a line are split."""
     width = max(width, 4)

@@ -14,18 +14,28 @@ from textual.message import Message
 from textual.strip import Strip
 
 from workbench.tui.actions import bindings
-from workbench.tui.widgets.safe import Span, Toned, fit
+from workbench.tui.widgets.safe import Line, Span, Toned, fit, fit_line
 
 T = TypeVar("T")
 Runner = Callable[[str, Callable[[], Any], Callable[[Any], None]], None]
 """(key, work, then): `work` somewhere, then `then(result)` on the app's thread; a newer call of a key replaces it."""
-Cell = str | Span
+Cell = str | Span | Line
+"""A cell: text, text with a tone, or a line of toned spans."""
 BLOCK = 128
 
 
 def run_now(key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:
     """The simplest runner: at once, here."""
     then(work())
+
+
+def cell_spans(cell: Cell, width: int, align: str) -> Line:
+    """A cell as spans of exactly `width` cells."""
+    if isinstance(cell, str):
+        return ((fit(cell, width, align), "plain"),)
+    if len(cell) == 2 and isinstance(cell[0], str) and isinstance(cell[1], str):
+        return ((fit(cell[0], width, align), cell[1]),)
+    return fit_line(tuple(span for span in cell if isinstance(span, tuple)), width)
 
 
 class Row(NamedTuple):
@@ -150,6 +160,12 @@ class VirtualTable(Toned, can_focus=True):
         self._settle()
         self.refresh()
 
+    def reload(self) -> None:
+        """Fetch the rows again where they are; what is on the screen stays until they come."""
+        self._asked = set()
+        for block in list(self._blocks):
+            self._ask(block)
+
     def go(self, position: int) -> None:
         """Move the cursor to a position (kept within the rows)."""
         old, top = self.cursor, self.top
@@ -269,8 +285,7 @@ class VirtualTable(Toned, can_focus=True):
         spans: list[Span] = []
         for column, cell, cells_wide in zip(self.columns, cells, self._widths(width), strict=False):
             if cells_wide:
-                text, tone = cell if isinstance(cell, tuple) else (cell, "plain")
-                spans += [(fit(text, cells_wide, column.align), tone), (" ", "plain")]
+                spans += [*cell_spans(cell, cells_wide, column.align), (" ", "plain")]
         return spans[:-1]
 
     def _bar(self, y: int) -> str:

@@ -124,6 +124,8 @@ class Transcript(Toned, ScrollView, can_focus=True):
         if y >= len(self._rows):
             return Strip.blank(width, self.rich_style)
         row = self._rows[y]
+        if not row.spans:
+            return Strip.blank(width, self.rich_style)
         tint = self.get_component_rich_style(f"bubble--{'user' if row.tint == 'user' else 'agent'}", partial=True)
         return self.strip(row.spans, width, self.rich_style + tint)
 
