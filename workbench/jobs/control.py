@@ -1,0 +1,98 @@
+"""Stopping a job, waiting for one, and reading what it reports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from workbench.home import Home
+from workbench.jobs.events import Event, read_events
+from workbench.jobs.folder import Job, job_folder, read_identity, read_job, read_json, take, write_json
+from workbench.jobs.launcher import reap
+from workbench.jobs.states import ENDED, JobStatus, job_status
+
+GRACE_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+
+def stop(home: Home, job_id: str, kill_after: float | None = GRACE_SECONDS) -> JobStatus:
+    """Ask a job to end cleanly; after `kill_after` seconds kill its whole process group. None only asks, at once.
+
+    A job on another host is asked through its folder and never killed from here. Returns the state reached.
+    """
+    job = read_job(job_folder(home, job_id))
+    if job_status(job).state in ENDED:
+        return job_status(job)
+    (job.folder / "stop").touch(mode=0o600)
+    _signal(job, signal.SIGTERM)
+    if kill_after is None:
+        return job_status(job)
+    deadline = time.monotonic() + kill_after
+    while (now := _fresh(home, job.id)).state not in ENDED and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    if now.state in ENDED or not _signal(job, signal.SIGKILL):
+        return now
+    _note_killed(job, kill_after)
+    return _fresh(home, job.id)
+
+
+def wait(
+    home: Home, job_id: str, on_event: Callable[[Event], None] | None = None, timeout: float | None = None
+) -> JobStatus:
+    """Wait until nothing of the job runs any more (or its host is out of sight, or `timeout` seconds are over).
+
+    `on_event` gets every event of the job from the first on, in order, those of earlier attempts included.
+    """
+    folder = job_folder(home, job_id)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    offset = 0
+    while True:
+        now = _fresh(home, folder.name)  # before the events, so that none is missed after the end
+        events, offset = read_events(folder / "events.jsonl", offset) if on_event else ([], offset)
+        for event in events:
+            assert on_event is not None
+            on_event(event)
+        if now.state in ENDED or now.state == "unknown" or (deadline is not None and time.monotonic() >= deadline):
+            return now
+        time.sleep(_POLL_SECONDS)
+
+
+def tail_events(home: Home, job_id: str, offset: int = 0) -> tuple[list[Event], int]:
+    """The events from byte `offset` on, and the offset to ask from next."""
+    return read_events(job_folder(home, job_id) / "events.jsonl", offset)
+
+
+def _fresh(home: Home, job_id: str) -> JobStatus:
+    reap()
+    return job_status(read_job(job_folder(home, job_id)))
+
+
+def _signal(job: Job, number: signal.Signals) -> bool:
+    """Signal the job's process (SIGKILL: its whole group) if it runs on this host; True if it was there."""
+    process = read_json(job.folder / "process.json")
+    who = read_identity(process)
+    if who is None or process.get("attempt") != job.attempt or not who.near or not who.alive:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        if number == signal.SIGKILL and os.getpgid(who.pid) == who.pid:
+            os.killpg(who.pid, number)
+        else:
+            os.kill(who.pid, number)
+    return True
+
+
+def _note_killed(job: Job, waited: float) -> None:
+    """Write the end that the job could not write; its lock is free once it is really gone."""
+    handle = take(job.folder / "lock", 10.0)
+    if handle is None:
+        return
+    try:
+        if read_json(job.folder / "done.json").get("attempt") != job.attempt:
+            error = f"killed, because it did not stop within {waited:g} s; what it had saved is kept"
+            end = {"attempt": job.attempt, "at": time.time(), "state": "stopped", "error": error}
+            write_json(job.folder / "done.json", end)
+    finally:
+        os.close(handle)
