@@ -110,7 +110,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def _repair_digits(tokenizer: Any) -> None:
-    """Put back the pre-tokenizer that splits digits one by one: transformers loses it on the way from SmolLM2's GGUF."""
+    """Put back the pre-tokenizer that splits digits one by one: transformers loses it when it reads SmolLM2's GGUF."""
     from tokenizers import pre_tokenizers
 
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -20,11 +20,10 @@ CHATML = files("workbench.training").joinpath("chatml.jinja").read_text(encoding
 def install(tokenizer: Any) -> None:
     """Make `tokenizer` speak our ChatML: the template, its two control tokens, end of sequence = end of turn.
 
-    A tokenizer that lacks the control tokens gains them (the model's embedding must then be resized to `len(tokenizer)`).
+    A tokenizer that lacks the control tokens gains them: resize the model's embedding to `len(tokenizer)` then.
     """
-    missing = [
-        token for token in (TURN_START, TURN_END) if tokenizer.convert_tokens_to_ids(token) in (None, _unk(tokenizer))
-    ]
+    known = tokenizer.get_vocab()
+    missing = [token for token in (TURN_START, TURN_END) if token not in known]
     if missing:
         tokenizer.add_special_tokens({"additional_special_tokens": missing})
     tokenizer.chat_template = CHATML
@@ -38,9 +37,7 @@ def verify(tokenizer: Any) -> None:
     """Raise UserError unless rendering keeps prefixes and both control tokens are single tokens of this tokenizer."""
     for token in (TURN_START, TURN_END):
         if len(tokenizer.encode(token, add_special_tokens=False)) != 1:
-            raise UserError(
-                f"the tokenizer splits the control token {token}; use a base model whose tokenizer knows ChatML"
-            )
+            raise UserError(f"the tokenizer splits {token}; use a base model whose tokenizer can hold ChatML")
     turns = [
         {"role": "system", "content": "You book trips."},
         {"role": "assistant", "content": "Where to?"},
@@ -51,9 +48,7 @@ def verify(tokenizer: Any) -> None:
     for n in (1, 3):
         prompt = token_ids(tokenizer, turns[:n], reply=True)
         if whole[: len(prompt)] != prompt:
-            raise UserError(
-                f"the chat template does not keep prefixes: the prompt of {n} messages is not how the dialogue begins"
-            )
+            raise UserError(f"the chat template does not keep prefixes: {n} messages tokenise differently on their own")
 
 
 def token_ids(tokenizer: Any, messages: list[dict[str, str]], reply: bool = False) -> list[int]:
@@ -61,8 +56,3 @@ def token_ids(tokenizer: Any, messages: list[dict[str, str]], reply: bool = Fals
     text = tokenizer.apply_chat_template(messages, chat_template=CHATML, tokenize=False, add_generation_prompt=reply)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
-
-
-def _unk(tokenizer: Any) -> int | None:
-    unk: int | None = tokenizer.unk_token_id
-    return unk

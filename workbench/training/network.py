@@ -1,0 +1,158 @@
+"""The model as the trainer sees it: packed tokens in, the summed loss of the trained tokens out; and its optimisers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from workbench.errors import UserError
+from workbench.training.encoding import Packed
+from workbench.training.recipe import Recipe
+
+_CHUNK = 2048
+"""Rows of logits held at once: 2,048 × 49,152 fp32 are 0.4 GB. More rows are recomputed in the backward pass."""
+
+
+class PackedLoss(nn.Module):
+    """A causal language model with a loss only where there is one: the logits of other tokens never exist."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, select: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        """Summed cross entropy of `targets` given the hidden states at `select` (all 1-D: one packed sequence)."""
+        inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        body, head = inner.base_model, inner.get_output_embeddings()
+        hidden = body(input_ids=ids[None], position_ids=positions[None], use_cache=False).last_hidden_state[0]
+        hidden = hidden[select]
+        if len(targets) <= _CHUNK:
+            return _cross_entropy(hidden, targets, head)
+        parts = [
+            checkpoint(_cross_entropy, hidden[i : i + _CHUNK], targets[i : i + _CHUNK], head, use_reentrant=False)
+            for i in range(0, len(targets), _CHUNK)
+        ]
+        return torch.stack(parts).sum()
+
+
+def _cross_entropy(hidden: torch.Tensor, targets: torch.Tensor, head: nn.Module) -> torch.Tensor:
+    return functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+
+
+def tensors(packed: Packed, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The arguments of `PackedLoss.forward`."""
+    ids, positions, select, targets = (
+        torch.tensor(part, dtype=torch.long, device=device)
+        for part in (packed.ids, packed.positions, packed.select, packed.targets)
+    )
+    return ids, positions, select, targets
+
+
+def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
+    """Model (fp32 weights, training mode) and tokenizer of a folder in Hugging Face format. Never remote code."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+    if recipe.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if recipe.lora:
+        model = _with_adapters(model, recipe)
+    model.train()
+    return model, tokenizer
+
+
+def _with_adapters(model: Any, recipe: Recipe) -> Any:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise UserError("this recipe uses LoRA: run `pip install workbench[lora]`") from error
+    lora = recipe.lora
+    assert lora is not None
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def deployable(model: Any, dtype: torch.dtype) -> Any:
+    """A copy in `dtype`, in evaluation mode, adapters merged: what is probed and saved while training goes on."""
+    duplicate = copy.deepcopy(model)
+    if hasattr(duplicate, "merge_and_unload"):
+        duplicate = duplicate.merge_and_unload()
+    duplicate.to(dtype).eval()
+    duplicate.config.use_cache = True
+    return duplicate
+
+
+def precision(recipe: Recipe, device: torch.device) -> str:
+    """'bf16' (autocast over fp32 weights) or 'fp32', resolved for the device. UserError if the device has no bf16."""
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported()
+    elif device.type == "cpu":
+        able = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    else:
+        able = device.type == "mps"
+    if recipe.precision == "auto":
+        return "bf16" if able else "fp32"
+    if recipe.precision == "bf16" and not able and device.type != "cpu":
+        raise UserError("precision bf16: this device has none; set precision: fp32")
+    return recipe.precision
+
+
+def optimisers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """AdamW with decay on matrices only; with `muon`, the hidden matrices go to Muon and the rest stays with AdamW."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    hidden = {name for name, p in named if p.ndim == 2 and "embed" not in name and "lm_head" not in name}
+    muon = hidden if recipe.optimiser == "muon" else set()
+    decay = [p for name, p in named if name not in muon and p.ndim >= 2]
+    plain = [p for name, p in named if name not in muon and p.ndim < 2]
+    groups = [
+        {"params": decay, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+    ]
+    if muon:
+        matrices = [p for name, p in named if name in muon]
+        found.append(
+            torch.optim.Muon(
+                matrices, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+        )
+    return found
+
+
+def optimiser_tensors(optimisers: Iterable[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
+    """The state of the optimisers as named tensors, for a safetensors file."""
+    return {
+        f"{o}.{index}.{key}": value
+        for o, optimiser in enumerate(optimisers)
+        for index, state in optimiser.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimisers(optimisers: Iterable[torch.optim.Optimizer], saved: dict[str, torch.Tensor]) -> None:
+    """Put back what `optimiser_tensors` gave."""
+    for o, optimiser in enumerate(optimisers):
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in saved.items():
+            owner, index, key = name.split(".")
+            if int(owner) == o:
+                state.setdefault(int(index), {})[key] = value
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
