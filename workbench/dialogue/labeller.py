@@ -1,7 +1,8 @@
 """Which place of the procedure speaks in a text: agent messages by their act, user messages by their move.
 
 The references are the *evaluation* phrasings of the workflow and its prompts, never the training pool, so that an agent
-cannot score by echo. Values are abstracted to slots (a date, an amount, a package), words to stems and character n-grams; a
+cannot score by echo. Values are abstracted to slots (a date, an amount, a package), words to stems and character
+n-grams; a
 multinomial logistic regression weighs them. Deterministic, fitted in milliseconds, no dependency but numpy.
 """
 
@@ -22,13 +23,17 @@ Array = NDArray[np.float64]
 
 LEAST_PROBABILITY = 0.35
 """Below this the best act is a guess: the answer is "unknown"."""
+LEAST_FOR_CLOSING = 0.45
+"""The same for an act that ends the talk: a user who believes it leaves."""
 LEAST_KNOWN = 0.25
 """Least share of a text's words (weighted by rarity) that the references must know for its act to count."""
 
 _ASIDE = ""
 """The class of what an agent says beside its act: an aside's answer, a correction's acknowledgement."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_STOP = frozenset("a an the and or of to in is are it for with on at by that this you your i we do does be have".split())
+_STOP = frozenset(
+    re.findall(r"\w+", "a an the and or of to in is are it for with on at by that this you your i we do does be have")
+)
 _SPEECH_ACTS = {
     "greeting": re.compile(r"^\W*(hello|hi|hey|welcome|greetings|good (day|morning|afternoon|evening))\b"),
     "farewell": re.compile(r"\b(goodbye|good bye|bye|farewell|take care|have a (good|great|nice|lovely))\b"),
@@ -95,7 +100,9 @@ class TextClassifier:
         """Share of the text's words, weighted by rarity, that occur in any reference; slots count as known."""
         words, marks = self._features(text)
         stems = [w for w in words if w.startswith("w:") and w[2:] not in _STOP]
-        here = sum(self._rarity[w] for w in stems if w in self._rarity) + 0.5 * sum(m in self._slots.kinds for m in marks)
+        here = sum(self._rarity[w] for w in stems if w in self._rarity) + 0.5 * sum(
+            m in self._slots.kinds for m in marks
+        )
         there = sum(self._unseen for w in stems if w not in self._rarity)
         return here / (here + there) if here + there else 0.0
 
@@ -148,9 +155,11 @@ class Labeller:
         if self._agent.known(text) < LEAST_KNOWN:
             return None
         name, score = max(self._agent.probabilities(text).items(), key=lambda item: item[1])
-        if score < LEAST_PROBABILITY or name == _ASIDE:
+        if name == _ASIDE:
             return None
         act = self._acts[name]
+        if score < (LEAST_FOR_CLOSING if act.terminal else LEAST_PROBABILITY):
+            return None
         return Label(act, tuple(self._node(unit) for unit in act.units), score)
 
     def asked(self, text: str) -> str | None:
@@ -161,7 +170,8 @@ class Labeller:
     def move(self, text: str, node: str) -> str | None:
         """What the user does at the user node `node` with this text: the likeliest move id.
 
-        A user does answer something, so a doubtful text gets its best guess; None only if no word of it is known. KeyError if `node` is no user node with moves.
+        A user does answer something, so a doubtful text gets its best guess; None only if no word of it is known.
+        KeyError if `node` is no user node with moves.
         """
         moves = self._workflow.nodes[node].moves
         if not moves:
@@ -186,7 +196,8 @@ class Labeller:
 
 
 def _acts(workflow: Workflow) -> list[tuple[Act, str | None]]:
-    """Every sequence of speaking places between two user messages, with the user node it follows (None: the opening)."""
+    """Every sequence of speaking places between two user messages, with the user node it follows (None: the
+    opening)."""
     found: dict[tuple[Act, str | None], None] = {}
     for before in [None, *(n.id for n in workflow.nodes.values() if n.role == "user")]:
         stack: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
@@ -215,11 +226,14 @@ def _acts(workflow: Workflow) -> list[tuple[Act, str | None]]:
 
 
 def _agent_rows(workflow: Workflow) -> Iterator[tuple[str, str, float]]:
-    """References of every act: its evaluation wording, alone and after what an agent says to an aside; prompts, lightly."""
+    """References of every act: its evaluation wording, alone and after what an agent says to an aside; prompts,
+    lightly."""
     for act, before in _acts(workflow):
         name = "+".join(act.units)
         wordings = [list(_evaluation(_says(workflow, unit))) for unit in act.units]
-        texts = [" ".join(part or own[0] for part, own in zip(row, wordings, strict=True)) for row in zip_longest(*wordings)]
+        texts = [
+            " ".join(part or own[0] for part, own in zip(row, wordings, strict=True)) for row in zip_longest(*wordings)
+        ]
         replies = [r for d in workflow.deviations if before in d.at for r in d.reply.evaluation]
         for text in texts:
             yield name, text, 1.0
@@ -267,7 +281,8 @@ def _evaluation(phrasings: Iterable[Phrasing]) -> Iterator[str]:
 
 
 def _stem(word: str) -> str:
-    """The word without a plural ending, cut to six letters: enough to join travel, travels, travelling and traveller."""
+    """The word without a plural ending, cut to six letters: enough to join travel, travels, travelling and
+    traveller."""
     if word.endswith("ies") and len(word) > 4:
         word = word[:-3] + "y"
     elif word.endswith("s") and not word.endswith("ss") and len(word) > 3:

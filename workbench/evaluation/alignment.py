@@ -1,0 +1,137 @@
+"""The cheapest alignment of a trace with a procedure (conformance checking): Dijkstra on the product of trace and
+graph.
+
+A step that both make costs nothing, a message that the graph does not have costs 1, a place that speaks in the graph
+and
+not in the trace costs 1; silent places cost nothing. All costs are 0 or 1, so a double-ended queue does for a heap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.evaluation.trace import Event
+from workbench.workflow.model import Workflow
+
+Kind = Literal["both", "trace", "graph", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an alignment: `both` (0), only in the `trace` (1), only in the `graph` (1), or `silent` (0).
+
+    `event` is the index of the trace's event, `unit` the place that speaks in the graph, `edge` and `node` the edge
+    taken
+    and the node entered by it; None where the step has none.
+    """
+
+    kind: Kind
+    event: int | None = None
+    unit: str | None = None
+    edge: str | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The steps of a cheapest alignment, its cost, and how many states the search took up."""
+
+    steps: tuple[Step, ...]
+    cost: int
+    expanded: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A transition of the procedure: what is said on the way (None: nothing), by whom, and where it leads."""
+
+    target: int
+    unit: str | None
+    is_user: bool
+    edge: str | None
+    node: str | None
+
+
+class Procedure:
+    """A workflow as a transition system whose transitions speak: one position a node, one an edge."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        names = ["", *workflow.nodes, *(edge.id for edge in workflow.edges)]
+        at = {name: index for index, name in enumerate(names)}
+        self.moves: list[list[_Move]] = [[] for _ in names]
+
+        def enter(node_id: str) -> _Move:
+            node = workflow.nodes[node_id]
+            is_user = node.role == "user"
+            return _Move(at[node_id], node_id if is_user or node.say else None, is_user, None, node_id)
+
+        self.moves[0].append(enter(workflow.start))
+        for edge in workflow.edges:
+            self.moves[at[edge.source]].append(_Move(at[edge.id], edge.id if edge.say else None, False, edge.id, None))
+            self.moves[at[edge.id]].append(enter(edge.target))
+        self.final = frozenset(at[t] for t in workflow.terminals)
+        self.shortest = self.align(()).cost
+        """Visible steps of the shortest walk from the start to a terminal."""
+
+    def align(self, events: Sequence[Event]) -> Alignment:
+        """A cheapest alignment of the events with a walk from the start to a terminal.
+
+        States are (events consumed, position): at most (len(events) + 1) × (nodes + edges + 1) are expanded.
+        ValueError if no terminal can be reached.
+        """
+        n, width = len(events), len(self.moves)
+        best: dict[int, int] = {0: 0}
+        came: dict[int, tuple[int, Kind, _Move | None]] = {}
+        queue: deque[tuple[int, int]] = deque([(0, 0)])
+        done: set[int] = set()
+
+        def reach(state: int, cost: int, source: int, kind: Kind, move: _Move | None) -> None:
+            if cost < best.get(state, 1 << 30):
+                best[state] = cost
+                came[state] = (source, kind, move)
+                if kind in ("both", "silent"):
+                    queue.appendleft((cost, state))
+                else:
+                    queue.append((cost, state))
+
+        while queue:
+            cost, state = queue.popleft()
+            if state in done:
+                continue
+            done.add(state)
+            i, position = divmod(state, width)
+            if i == n and position in self.final:
+                return Alignment(_steps(came, state, width), cost, len(done))
+            if i < n:
+                reach(state + width, cost + 1, state, "trace", None)
+            for move in self.moves[position]:
+                here = i * width + move.target
+                if move.unit is None:
+                    reach(here, cost, state, "silent", move)
+                    continue
+                reach(here, cost + 1, state, "graph", move)
+                if i < n and _same(events[i], move):
+                    reach(here + width, cost, state, "both", move)
+        raise ValueError("no terminal can be reached")
+
+
+def _same(event: Event, move: _Move) -> bool:
+    if event.is_user != move.is_user:
+        return False
+    return event.unit == move.unit or (event.is_user and event.unit is None)
+
+
+def _steps(came: dict[int, tuple[int, Kind, _Move | None]], state: int, width: int) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    while state in came:
+        source, kind, move = came[state]
+        event = source // width if kind in ("both", "trace") else None
+        steps.append(
+            Step(kind, event, move.unit if move else None, move.edge if move else None, move.node if move else None)
+        )
+        state = source
+    return tuple(reversed(steps))
