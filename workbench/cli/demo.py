@@ -1,0 +1,53 @@
+"""`workbench demo`: the whole way, offline, on travel booking."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from workbench.cli.follow import follow
+from workbench.cli.output import emit, example, pass_home
+from workbench.home import Home
+
+
+@click.command(epilog=example("workbench demo", "workbench demo --no-tui --json", "workbench demo --quick"))
+@click.option("--quick", is_flag=True, help="About five minutes; the figures are partial and say so.")
+@click.option("--full", is_flag=True, help="Baselines on all 40 scenarios, not on 12.")
+@click.option("--workflow", default="travel_booking", show_default=True, help="Another workflow file or name.")
+@click.option("--seed", default=42, show_default=True, help="Seed of dialogues and training.")
+@click.option("--no-tui", is_flag=True, help="Plain progress lines, even on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON at the end (implies --no-tui).")
+@pass_home
+def command(home: Home, quick: bool, full: bool, workflow: str, seed: int, no_tui: bool, as_json: bool) -> None:
+    """Compile a workflow into a small model's weights and see whether it worked: no key, no GPU, no network.
+
+    Every stage is a background job: interrupt and run the same command again, and it goes on where it was.
+    """
+    from workbench.jobs.launcher import launch
+    from workbench.workflow.hashing import workflow_hash
+    from workbench.workflow.load import load_workflow
+
+    if quick and full:
+        raise click.UsageError("--quick and --full exclude each other")
+    preset = "quick" if quick else "full" if full else "default"
+    loaded = load_workflow(workflow)
+    args = {"workflow": workflow, "workflow_id": workflow_hash(loaded), "preset": preset, "seed": seed}
+    job = launch(home.make(), "demo", args, f"demo of {loaded.name} ({preset})")
+    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    if terminal and not (no_tui or as_json):
+        from workbench.tui.app import run
+
+        raise SystemExit(run(home, follow=job.id))
+    result = follow(home, job.id, quiet=False)
+    emit(result["summary"], as_json, lambda _: render(result))
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """The summary for people: what was made, the table of agents, and what it does and does not show."""
+    from workbench.demo.summary import lines
+
+    return "\n".join([*lines(result["summary"]), "", result["verdict"], *filter(None, [result.get("partial")])])

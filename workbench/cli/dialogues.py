@@ -1,0 +1,220 @@
+"""`workbench dialogues`: generate, read, check and export training dialogues."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from workbench.cli.follow import follow
+from workbench.cli.output import emit, example, json_option, pass_home, table
+from workbench.errors import UserError
+from workbench.home import Home
+
+
+@click.group(epilog=example("workbench dialogues generate travel_booking --train 800"))
+def group() -> None:
+    """Generate, read, check, review and export training dialogues."""
+
+
+@group.command(epilog=example("workbench dialogues generate travel_booking --train 800 --dev 60 --test 40 --seed 42"))
+@click.argument("workflow")
+@click.option("--train", default=800, show_default=True, help="Dialogues to train on.")
+@click.option("--dev", default=60, show_default=True, help="Dialogues for the held-out loss.")
+@click.option("--test", default=40, show_default=True, help="Dialogues whose scenarios are kept for the evaluation.")
+@click.option("--least", default=30, show_default=True, help="Least dialogues for each hub choice and terminal.")
+@click.option("--seed", default=42, show_default=True)
+@click.option("--writer", default="scripted", show_default=True, help="Who writes; 'scripted' needs no model.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan and what it covers.")
+@json_option
+@pass_home
+def generate(
+    home: Home,
+    workflow: str,
+    train: int,
+    dev: int,
+    test: int,
+    least: int,
+    seed: int,
+    writer: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Write dialogues along the workflow's paths; run again it continues and repeats nothing."""
+    from workbench.dialogue.generation import Order
+    from workbench.dialogue.planning import plan_paths
+    from workbench.jobs.launcher import launch
+    from workbench.workflow.hashing import workflow_hash
+    from workbench.workflow.load import load_workflow
+
+    if min(train, dev, test, least) < 0:
+        raise UserError("the numbers of dialogues must not be negative")
+    loaded = load_workflow(workflow)
+    order = Order(workflow, train, dev, test, least, seed, writer)
+    if dry_run:
+        plan = plan_paths(loaded, train, seed, least)
+        emit(
+            {"dialogues": len(plan.paths), "distinct_paths": plan.distinct, "paths": plan.total,
+             "hub_choices": plan.choices, "terminals": plan.terminals},
+            as_json,
+            lambda d: f"{d['dialogues']} dialogues on {d['distinct_paths']} of {d['paths']} paths\n"
+            + table(("hub choice or terminal", "dialogues"), [*d["hub_choices"].items(), *d["terminals"].items()], right=[1]),
+        )  # fmt: skip
+        return
+    args = {**asdict(order), "workflow_id": workflow_hash(loaded)}
+    job = launch(home, "generate", args, f"dialogues for {loaded.name}")
+    result = follow(home, job.id, quiet=as_json)
+    emit(result, as_json, lambda r: f"{r['train']} train, {r['dev']} dev, {r['test']} test; {r['new']} new, "
+         f"{r['quarantined']} quarantined (writer: {writer}, offline)")  # fmt: skip
+
+
+@group.command("list", epilog=example("workbench dialogues list --terminal escalated --text refund --json"))
+@click.option("--workflow", help="Only of this workflow.")
+@click.option("--split", type=click.Choice(["train", "dev", "test"]))
+@click.option("--terminal")
+@click.option("--status", type=click.Choice(["ok", "quarantined"]))
+@click.option("--review", help="A decision (pass, flag, …), 'none' or 'any'.")
+@click.option("--text", default="", help="Words that occur in a message.")
+@click.option("--limit", default=50, show_default=True)
+@json_option
+@pass_home
+def list_(
+    home: Home,
+    workflow: str | None,
+    split: str | None,
+    terminal: str | None,
+    status: str | None,
+    review: str | None,
+    text: str,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List dialogues, the newest first."""
+    from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows
+    from workbench.store.record import connect
+    from workbench.workflow.hashing import workflow_hash
+    from workbench.workflow.load import load_workflow
+
+    rec = connect(home)
+    wanted = DialogueFilter(
+        workflow_id=workflow_hash(load_workflow(workflow)) if workflow else None,
+        split=split,  # type: ignore[arg-type]  # click has checked it
+        terminal=terminal,
+        status=status,
+        review=review,
+        text=text,
+    )
+    rowids = dialogue_rowids(rec, wanted)
+    rows = dialogue_rows(rec, rowids[:limit])
+    emit(
+        {"total": len(rowids), "dialogues": rows},
+        as_json,
+        lambda d: (
+            table(
+                ("id", "split", "terminal", "steps", "deviations", "writer", "review"),
+                [
+                    (r.id, r.split, r.terminal, r.steps, " ".join(r.deviations), r.writer, r.decision)
+                    for r in d["dialogues"]
+                ],
+                right=[3],
+            )
+            + f"\n{len(rows)} of {len(rowids):,}"
+        ),
+    )
+
+
+@group.command(epilog=example("workbench dialogues show 3f2a91"))
+@click.argument("dialogue")
+@json_option
+@pass_home
+def show(home: Home, dialogue: str, as_json: bool) -> None:
+    """Print one dialogue, the nodes of every message beside it."""
+    from workbench.store.dialogues import get_dialogue
+    from workbench.store.find import find
+    from workbench.store.record import connect
+
+    rec = connect(home)
+    found = get_dialogue(rec, find(rec, "dialogues", dialogue))
+    assert found is not None, "find gives ids that exist"
+    emit(
+        found,
+        as_json,
+        lambda d: (
+            f"{d.id} · {d.terminal} · writer {d.writer} · scenario {d.scenario.id} ({d.scenario.split})\n\n"
+            + "\n".join(f"{m.role:5}  {m.text}\n       [{' > '.join(m.nodes)}]" for m in d.messages)
+        ),
+    )
+
+
+@group.command(epilog=example("workbench dialogues check travel_booking"))
+@click.argument("workflow")
+@json_option
+@click.pass_context
+def check(ctx: click.Context, workflow: str, as_json: bool) -> None:
+    """Check every dialogue of a workflow, alone and as a set; exit code 1 if something is wrong."""
+    from workbench.dialogue.checks import check_dialogue, check_set
+    from workbench.store.dialogues import DialogueFilter, iterate_dialogues
+    from workbench.store.record import connect
+    from workbench.workflow.hashing import workflow_hash
+    from workbench.workflow.load import load_workflow
+
+    loaded = load_workflow(workflow)
+    rec = connect(ctx.obj)
+    dialogues = list(iterate_dialogues(rec, DialogueFilter(workflow_id=workflow_hash(loaded))))
+    faulty = {d.id: faults for d in dialogues if (faults := check_dialogue(loaded, d))}
+    findings = check_set(loaded, dialogues)
+    emit(
+        {"faulty": faulty, "set": findings},
+        as_json,
+        lambda _: "\n".join(
+            [
+                f"{len(dialogues):,} dialogues on {findings.paths:,} paths, {len(faulty)} faulty, "
+                f"{len(findings.contradictions)} contradictions, best reachable hub accuracy {findings.ceiling:.1%}",
+                *(f"{name}: {fault.code}: {fault.what}" for name, faults in faulty.items() for fault in faults),
+                *findings.contradictions,
+            ]
+        ),
+    )
+    ctx.exit(1 if faulty or findings.contradictions else 0)
+
+
+@group.command(epilog=example("workbench dialogues review 3f2a91 flag --tag wrong-fact --note 'party of 3?'"))
+@click.argument("dialogue")
+@click.argument("decision", type=click.Choice(["pass", "flag"]))
+@click.option("--as", "reviewer", help="The reviewer's name (else the login).")
+@click.option("--tag", "tags", multiple=True)
+@click.option("--note", default="")
+@pass_home
+def review(home: Home, dialogue: str, decision: str, reviewer: str | None, tags: tuple[str, ...], note: str) -> None:
+    """Add a review; the newest counts. Flagged dialogues stay out of the next data set."""
+    import getpass
+
+    from workbench.store.find import find
+    from workbench.store.record import connect
+    from workbench.store.reviews import put_reviews
+    from workbench.store.rows import ReviewRow, now
+    from workbench.workflow.hashing import digest
+
+    rec = connect(home)
+    dialogue_id = find(rec, "dialogues", dialogue)
+    who, when = reviewer or getpass.getuser(), now()
+    put_reviews(rec, [ReviewRow(digest([dialogue_id, who, when]), dialogue_id, who, decision, tags, note, when)])
+    click.echo(f"{dialogue_id}: {decision} by {who}")
+
+
+@group.command(epilog=example("workbench dialogues export travel_booking out/"))
+@click.argument("workflow")
+@click.argument("folder", type=click.Path(file_okay=False))
+@pass_home
+def export(home: Home, workflow: str, folder: str) -> None:
+    """Freeze the sound dialogues into a data set and write it as chat JSONL, one file a split."""
+    from pathlib import Path
+
+    from workbench.dialogue.datasets import build_dataset, export_jsonl
+    from workbench.store.record import connect
+    from workbench.workflow.load import load_workflow
+
+    rec, loaded = connect(home), load_workflow(workflow)
+    row = build_dataset(rec, loaded, loaded.name)
+    for path in export_jsonl(rec, loaded, row.id, Path(folder)):
+        click.echo(str(path))

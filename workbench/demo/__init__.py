@@ -1,0 +1,1 @@
+"""The whole way in one command: a job that launches the other rooms' jobs in order and tells what they made."""

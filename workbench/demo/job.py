@@ -1,0 +1,157 @@
+"""The demo's job: stage by stage, each a job of its own that is joined, resumed or found done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from workbench.demo.plan import PRESETS, STAGES, VERDICT, Sizes
+from workbench.demo.summary import summarise
+from workbench.dialogue.datasets import build_dataset
+from workbench.dialogue.generation import Order
+from workbench.errors import UserError
+from workbench.jobs.context import JobContext, Stopped
+from workbench.jobs.control import stop, tail_events
+from workbench.jobs.launcher import launch
+from workbench.jobs.states import ENDED, status
+from workbench.store.record import connect
+from workbench.workflow.hashing import workflow_hash
+from workbench.workflow.load import load_workflow
+from workbench.workflow.model import SPLITS, Workflow
+from workbench.workflow.paths import PathSpace
+
+Made = dict[str, Any]
+"""What the stages have made so far: ids and figures, handed from each to the next."""
+
+
+def main(ctx: JobContext) -> dict[str, object]:
+    """Entry point of the job kind `demo`; `args` are `{"workflow", "preset", "seed"}`. Returns the summary."""
+    sizes = PRESETS[ctx.args["preset"]]
+    workflow = load_workflow(ctx.args["workflow"])
+    made: Made = {"seed": int(ctx.args.get("seed", 42))}
+    for index, stage in enumerate(STAGES):
+        ctx.check()
+        began = time.monotonic()
+        place = {"index": index, "total": len(STAGES), "name": stage.name, "title": stage.title, "why": stage.why}
+        ctx.event("stage", state="running", **place)
+        told = _WORK[stage.name](ctx, workflow, sizes, made)
+        ctx.event("stage", state="done", seconds=time.monotonic() - began, made=told, **place)
+    summary = summarise(connect(ctx.home, readonly=True), workflow, made)
+    return {"summary": summary, "verdict": VERDICT, "partial": sizes.partial}
+
+
+def _workflow(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
+    space = PathSpace(workflow)
+    low, high = space.step_range() or (0, 0)
+    made["paths"] = space.count()
+    return (
+        f"{workflow.title}: {len(workflow.nodes)} nodes, {len(workflow.hubs)} hubs, {len(workflow.terminals)} terminals, "
+        f"{space.count():,} paths of {low}–{high} steps"
+    )
+
+
+def _dialogues(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
+    order = Order(str(ctx.args["workflow"]), **sizes.dialogues, seed=made["seed"])
+    title = f"dialogues for {workflow.name}"
+    # The workflow's hash is part of what makes the job: an edited file is a new job, not a finished one.
+    result = _run(ctx, "generate", {**asdict(order), "workflow_id": workflow_hash(workflow)}, title)
+    made["dialogues"] = {split: result[split] for split in SPLITS}
+    return ", ".join(f"{result[split]:,} {split}" for split in SPLITS) + f", {result['quarantined']} quarantined"
+
+
+def _dataset(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
+    row = build_dataset(connect(ctx.home), workflow, f"{workflow.name}-{sizes.preset}", dict(sizes.dialogues))
+    made["dataset"] = row.id
+    return f"data set {row.id}: no hub contradicts itself, best reachable hub accuracy {row.manifest['ceiling']:.0%}"
+
+
+def _base(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
+    from workbench.training.base import base_model
+
+    folder = base_model(ctx.home)
+    made["base"] = str(folder)
+    return f"{folder.name} in {folder.parent}"
+
+
+def _training(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
+    from workbench.training.launch import launch_run
+
+    run = launch_run(ctx.home, made["dataset"], "demo", dict(sizes.recipe), name=f"{workflow.name}-{sizes.preset}")
+    result = _watch(ctx, run.job_id)
+    made["run"], made["train"] = run.id, result
+    return (
+        f"run {run.id}: {result['steps']} steps, {result['tokens']:,} tokens in {result['seconds'] / 60:.1f} min "
+        f"({result['tokens_per_s']:.0f} tokens/s), held-out loss {result['best_dev_loss']:.3f}"
+    )
+
+
+def _serving(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
+    from workbench.models.server.ensure import ensure_server
+    from workbench.training.launch import run_folder
+
+    server = ensure_server(ctx.home, run_folder(ctx.home, made["run"]))
+    made["server"] = server.url
+    return f"{server.url} (one-line prompt: “{workflow.instruction}”)"
+
+
+def _evaluation(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
+    base = f"local/{made['base']}"
+    result = _run(
+        ctx,
+        "evaluate",
+        {
+            "workflow": str(ctx.args["workflow"]),
+            "workflow_id": workflow_hash(workflow),
+            "dataset": made["dataset"],
+            "agents": [f"compiled:{made['run']}", "oracle", f"orchestrated:{base}", f"in-context:{base}"],
+            "scenarios": sizes.scenarios,
+            "limits": {
+                f"orchestrated:{base}": sizes.baseline_scenarios,
+                f"in-context:{base}": sizes.baseline_scenarios,
+            },
+            "name": f"{workflow.name}-{sizes.preset}",
+        },
+        f"evaluation on {workflow.name}",
+    )
+    made["comparison"] = result["comparison"]
+    return f"comparison {result['comparison']}"
+
+
+_WORK: Mapping[str, Callable[[JobContext, Workflow, Sizes, Made], str]] = {
+    "workflow": _workflow,
+    "dialogues": _dialogues,
+    "dataset": _dataset,
+    "base": _base,
+    "training": _training,
+    "serving": _serving,
+    "evaluation": _evaluation,
+}
+
+
+def _run(ctx: JobContext, kind: str, args: Mapping[str, Any], title: str) -> Mapping[str, Any]:
+    """Launch, join or resume a job and see it to its end; its result."""
+    return _watch(ctx, launch(ctx.home, kind, args, title).id)
+
+
+def _watch(ctx: JobContext, job_id: str) -> Mapping[str, Any]:
+    """Pass on a job's progress until it ends. Stopping the demo stops the job; its failure is the demo's."""
+    offset = 0
+    while True:
+        now = status(ctx.home, job_id)  # before the events, so that none is missed after the end
+        events, offset = tail_events(ctx.home, job_id, offset)
+        for event in events:
+            if event["type"] == "progress":
+                ctx.event("progress", job=job_id, **{k: v for k, v in event.items() if k not in ("t", "type")})
+        if ctx.stopping:
+            stop(ctx.home, job_id)
+            raise Stopped
+        if now.state in ENDED:
+            break
+        ctx.sleep(0.3)
+    if now.state == "stopped":
+        raise Stopped
+    if now.state != "done":
+        raise UserError(f"{now.title}: {now.error or now.state}")
+    return now.result
