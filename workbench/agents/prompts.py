@@ -62,7 +62,7 @@ several statements about the conversation: then answer with the true statement, 
 
 def speak_note(workflow: Workflow, place: Node | Edge, said: Sequence[str] = ()) -> str:
     """The note that makes a model speak at a node or on a hub's edge; `said` is what this message already holds."""
-    task = _open_values(place.prompt) if isinstance(place, Node) else f"It is so: {place.condition} Go on accordingly."
+    task = open_values(place.prompt) if isinstance(place, Node) else f"It is so: {place.condition} Go on accordingly."
     lines = [f"Your next message: {task}", *_content(workflow, place)]
     if isinstance(place, Node) and place.role == "terminal":
         lines.append("This is the last message of the conversation.")
@@ -73,7 +73,7 @@ def speak_note(workflow: Workflow, place: Node | Edge, said: Sequence[str] = ())
 
 def choice_note(hub: Node, options: Sequence[str], visit: int) -> str:
     """The note that makes a model choose among a hub's conditions; `visit` counts how often the hub was reached."""
-    lines = [_open_values(hub.prompt)]
+    lines = [open_values(hub.prompt)]
     if visit > 1:
         lines.append(f"(This is decision number {visit} of its kind in this conversation.)")
     lines += ["Which one of these statements is true of the customer's last message? Answer with it, copied exactly:"]
@@ -94,7 +94,7 @@ def _note(lines: Sequence[str]) -> str:
 
 
 def _node_text(workflow: Workflow, node: Node) -> str:
-    out, prompt = workflow.out[node.id], _open_values(node.prompt)
+    out, prompt = workflow.out[node.id], open_values(node.prompt)
     if node.role == "user":
         return f"## {node.id} (the customer speaks)\n{prompt}\nThen: {out[0].target}"
     if node.role == "terminal":
@@ -115,11 +115,12 @@ def _content(workflow: Workflow, place: Node | Edge) -> list[str]:
         if not phrasing.pool.training:
             continue
         case = _when_words(workflow, phrasing.when) if phrasing.when else "otherwise" if lines else ""
-        lines.append(f"What to say{f' ({case})' if case else ''}: {_open_values(phrasing.pool.training[0])}")
+        lines.append(f"What to say{f' ({case})' if case else ''}: {open_values(phrasing.pool.training[0])}")
     return lines
 
 
-def _open_values(text: str) -> str:
+def open_values(text: str) -> str:
+    """`text` with `[variable name]` in the place of every `{variable}`."""
     for name in placeholders(text):
         text = text.replace("{" + name + "}", f"[{name.replace('_', ' ')}]")
     return text
@@ -144,7 +145,7 @@ def _when_words(workflow: Workflow, when: Condition) -> str:
 
 def _side_remarks(workflow: Workflow) -> str:
     lines = [
-        f'- "{_open_values(d.say.training[0])}" → begin with: "{_open_values(d.reply.training[0])}"'
+        f'- "{open_values(d.say.training[0])}" → begin with: "{open_values(d.reply.training[0])}"'
         for d in workflow.deviations
         if d.say.training and d.reply.training
     ]
