@@ -155,6 +155,7 @@ ACTIONS: tuple[Action, ...] = (
         when=lambda s: s.resumable,
     ),
     Action("training.smooth", "training", "smooth the curves", "s", short="smooth", footer=4, when=_selected),
+    Action("training.log", "training", "log or answers", "l", when=_selected),
     Action("training.talk", "training", "talk to this model", "c", short="chat", footer=5, when=lambda s: s.finished),
     Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1),
     Action("chat.agents", "chat", "choose the agents", "a", short="agents", footer=2),

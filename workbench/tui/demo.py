@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
+from workbench.errors import UserError
 from workbench.home import Home
+from workbench.jobs import tail_events
 from workbench.tui.follow import Demo, fold
 from workbench.tui.widgets.safe import Line
-
-LIMIT = 1 << 20
 
 
 class Follower:
@@ -29,25 +27,12 @@ class Follower:
         return self.exists and bool(topics & {f"job:{self.demo.job}", "jobs"})
 
     def read(self) -> Demo:
-        """The demo after the events written since the last look; for a worker thread. A half-written line waits."""
-        demo, folder = self.demo, self._home.jobs / self.demo.job
-        events: list[dict[str, object]] = []
-        offset = demo.offset
+        """The demo after the events written since the last look; for a worker thread."""
         try:
-            with (folder / "events.jsonl").open("rb") as file:
-                file.seek(offset)
-                data = file.read(LIMIT)
-        except OSError:
-            data = b""
-        whole = data[: data.rfind(b"\n") + 1]
-        for raw in whole.splitlines():
-            try:
-                event = json.loads(raw)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                events.append(event)
-        return fold(demo, events, offset + len(whole))
+            events, offset = tail_events(self._home, self.demo.job, self.demo.offset)
+        except UserError:
+            return self.demo
+        return fold(self.demo, events, offset)
 
     def words(self) -> Line:
         """One line: what happens, why it matters, and how to follow or to leave."""

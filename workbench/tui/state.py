@@ -43,6 +43,7 @@ class TrainingState:
 
     selected: str | None = None
     smooth: bool = False
+    log: bool = False
     phase: str = ""
 
     @property
@@ -137,6 +138,16 @@ def note_drafted(state: DialoguesState, text: str) -> DialoguesState:
 def run_chosen(state: TrainingState, job: str | None, phase: str) -> TrainingState:
     """Another run, or the same one in another phase."""
     return replace(state, selected=job, phase=phase)
+
+
+def smoothed(state: TrainingState) -> TrainingState:
+    """Smooth or raw curves."""
+    return replace(state, smooth=not state.smooth)
+
+
+def log_toggled(state: TrainingState) -> TrainingState:
+    """The log or the answers."""
+    return replace(state, log=not state.log)
 
 
 def agents_chosen(state: ChatState, agents: tuple[str, ...]) -> ChatState:

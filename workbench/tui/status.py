@@ -6,11 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 from workbench.home import Home
+from workbench.jobs import JobStatus, jobs
 from workbench.store.calls import spent
 from workbench.text import clean_line
 from workbench.tui.effects import reader
 from workbench.tui.format import dollars, duration, percent
-from workbench.tui.jobs import Job, jobs
 from workbench.tui.widgets.bars import Status
 from workbench.tui.widgets.safe import Line, Span
 
@@ -26,7 +26,7 @@ def read_status(home: Home) -> Status:
     return Status(jobs_line(jobs(home)), (*right, (f"{dollars(cost)} today", "dim")))
 
 
-def jobs_line(all_jobs: list[Job]) -> Line:
+def jobs_line(all_jobs: list[JobStatus]) -> Line:
     """Running jobs, the newest first, each with its progress and the time left; services without either."""
     running = [job for job in all_jobs if job.state in ("running", "queued", "stopping")]
     if not running:
@@ -34,8 +34,8 @@ def jobs_line(all_jobs: list[Job]) -> Line:
     spans: list[Span] = []
     for job in running[:SHOWN]:
         spans += [("● ", "accent"), (clean_line(job.title or job.kind, 32), "plain")]
-        if job.share is not None:
-            spans.append((f" {percent(job.share)}", "strong"))
+        if job.progress and job.progress.total:
+            spans.append((f" {percent(job.progress.done / job.progress.total)}", "strong"))
         if job.eta_s is not None:
             spans.append((f" {duration(job.eta_s)} left", "dim"))
         spans.append(("   ", "plain"))

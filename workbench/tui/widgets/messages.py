@@ -49,7 +49,9 @@ def _known(m: MessageRow) -> Line:
 def _figures(m: MessageRow) -> str:
     parts = []
     if m.role == "agent" and m.usage:
-        parts.append(f"{sum(m.usage.get(k, 0) for k in ('input', 'cache_read', 'cache_write')):,}→{m.usage.get('output', 0)} tokens")
+        parts.append(
+            f"{sum(m.usage.get(k, 0) for k in ('input', 'cache_read', 'cache_write')):,}→{m.usage.get('output', 0)} tokens"
+        )
     if m.latency_s is not None:
         parts.append(duration(m.latency_s))
     if m.calls > 1:

@@ -11,11 +11,15 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from workbench.text import clean_line
 from workbench.tui.actions import bindings
 from workbench.tui.widgets.safe import Line, Span, Toned, fit, width_of, wrap, wrap_line
 
 MARGIN_FROM = 58
 """From this many cells on, what is known of a message stands beside it; on narrower screens under it."""
+
+NARROW = 34
+"""In fewer cells than this the speaker is one letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +144,26 @@ def _common(old: tuple[Bubble, ...], new: tuple[Bubble, ...]) -> int:
 
 def rows_of(bubble: Bubble, width: int) -> list[Line]:
     """The lines of one message at a width, the blank one after it included."""
-    who = {"agent": "agent", "user": "user"}.get(bubble.role, bubble.role)[:5].rjust(5)
+    gutter = 5 if width >= NARROW else 1
+    who = clean_line(bubble.role)[:gutter].rjust(gutter)
+    blank = " " * gutter
     tone = bubble.role if bubble.role in ("agent", "user") else "dim"
     beside = width >= MARGIN_FROM and bool(bubble.margin)
     aside = min(max(width // 3, 22), 38) if width >= MARGIN_FROM else 0
-    room = max(width - 9 - (aside + 2 if aside else 0), 8)
+    room = max(width - gutter - 4 - (aside + 2 if aside else 0), 8)
     text = wrap(bubble.text + (" ▍" if bubble.streaming else ""), room)
     notes = wrap_line(bubble.margin, aside) if beside else []
     rows: list[Line] = []
     for y in range(max(len(text), len(notes), 1)):
         said = text[y] if y < len(text) else ""
-        spans: list[Span] = [(who if y == 0 else "     ", tone), (" ▏ ", tone), (fit(said, room), "plain")]
+        spans: list[Span] = [(who if y == 0 else blank, tone), (" ▏ ", tone), (fit(said, room), "plain")]
         if aside:
             note = notes[y] if y < len(notes) else ()
             spans += [("  ", "plain"), *note, (" " * max(aside - width_of(note), 0), "plain")]
         rows.append(tuple(spans))
     if bubble.margin and not beside:
-        rows += [(("     ", "dim"), (" ▏ ", tone), *spans) for spans in wrap_line(bubble.margin, max(width - 9, 8))]
+        rows += [((blank, "dim"), (" ▏ ", tone), *spans) for spans in wrap_line(bubble.margin, max(width - gutter - 4, 8))]
     if bubble.foot:
-        rows.append((("     ", "dim"), (" ▏ ", tone), (fit(bubble.foot, max(width - 9, 8)), "dim")))
+        rows.append(((blank, "dim"), (" ▏ ", tone), (fit(bubble.foot, max(width - gutter - 4, 8)), "dim")))
     rows.append(())
     return rows

@@ -50,7 +50,12 @@ class DialoguesPane(Pane):
                 "Dialogue",
                 SafeText(id="dialogues-about", classes="note"),
                 Transcript(id="dialogues-text", empty="choose a dialogue"),
-                Input(self.state.note, placeholder="note: enter keeps it with a flag", id="dialogues-note", classes="hidden"),
+                Input(
+                    self.state.note,
+                    placeholder="note: enter keeps it with a flag",
+                    id="dialogues-note",
+                    classes="hidden",
+                ),
                 id="dialogues-right",
                 classes="rule-left",
             )
@@ -93,7 +98,9 @@ class DialoguesPane(Pane):
         found = self._found
         if not found:
             return
-        facts: list[tuple[str, str] | str] = [f"{found.count():,}" if found.count() == found.total else f"{found.count():,} of {found.total:,}"]
+        facts: list[tuple[str, str] | str] = [
+            f"{found.count():,}" if found.count() == found.total else f"{found.count():,} of {found.total:,}"
+        ]
         if found.reviewed:
             facts.append(f" · {found.reviewed:,} reviewed")
         if self._fresh:

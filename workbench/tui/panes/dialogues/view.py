@@ -109,7 +109,19 @@ def row_of(row: DialogueRow) -> Row:
     mark: Span = ("✗", "bad") if row.status == "quarantined" else MARKS.get(row.decision, ("•", "dim"))
     path = "?" if row.path_rank is None else str(row.path_rank)
     deviations: Span = (", ".join(row.deviations), "warn")
-    return Row(row.id, (mark, (path, "dim"), str(row.steps), row.terminal, (row.split, "dim"), deviations, (row.writer, "dim"), (row.id[:8], "dim")))
+    return Row(
+        row.id,
+        (
+            mark,
+            (path, "dim"),
+            str(row.steps),
+            row.terminal,
+            (row.split, "dim"),
+            deviations,
+            (row.writer, "dim"),
+            (row.id[:8], "dim"),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +150,9 @@ def whole(home: Home, dialogue_id: str) -> Whole | None:
     for review in given[-3:]:
         mark = MARKS.get(review.decision, ("•", "dim"))
         tags = f" [{', '.join(review.tags)}]" if review.tags else ""
-        about.append(line(mark, (f" {review.decision} by {review.reviewer}, {ago(review.created)}{tags}  ", "dim"), review.note))
+        about.append(
+            line(mark, (f" {review.decision} by {review.reviewer}, {ago(review.created)}{tags}  ", "dim"), review.note)
+        )
     return Whole(dialogue_id, bubbles(found.messages), tuple(about), tuple(given))
 
 

@@ -41,7 +41,11 @@ class WorkflowsPane(Pane):
 
     def compose(self) -> ComposeResult:
         """Compose."""
-        yield Section("Workflows", VirtualTable(LIST, id="workflows-list", empty="no workflow files: workbench workflow new"), id="workflows-top")
+        yield Section(
+            "Workflows",
+            VirtualTable(LIST, id="workflows-list", empty="no workflow files: workbench workflow new"),
+            id="workflows-top",
+        )
         with Horizontal(id="workflows-below"):
             yield Section(
                 "Paths",
@@ -50,9 +54,13 @@ class WorkflowsPane(Pane):
                 Input(placeholder="go to path number", id="goto", classes="hidden"),
                 id="workflows-graph",
             )
-            with Section("Path", Transcript(id="sample", empty="choose a path"), id="workflows-path", classes="rule-left"):
+            with Section(
+                "Path", Transcript(id="sample", empty="choose a path"), id="workflows-path", classes="rule-left"
+            ):
                 pass
-            yield Section("Steps", VerticalScroll(SafeText(id="steps", classes="note")), id="workflows-steps", classes="rule-left")
+            yield Section(
+                "Steps", VerticalScroll(SafeText(id="steps", classes="note")), id="workflows-steps", classes="rule-left"
+            )
 
     @property
     def entry(self) -> view.Entry | None:
@@ -113,7 +121,9 @@ class WorkflowsPane(Pane):
         self.run("path", lambda: self._load(entry, rank, state.sample), self._loaded)
 
     @staticmethod
-    def _load(entry: view.Entry, rank: int, number: int) -> tuple[int, Any, tuple[Bubble, ...], list[Line], tuple[Row, ...]]:
+    def _load(
+        entry: view.Entry, rank: int, number: int
+    ) -> tuple[int, Any, tuple[Bubble, ...], list[Line], tuple[Row, ...]]:
         assert entry.workflow and entry.space
         path = entry.space[min(rank, max(entry.space.size().least - 1, 0))]
         said = view.sample(entry.workflow, path, number)
@@ -127,7 +137,12 @@ class WorkflowsPane(Pane):
         self._path = path
         end = entry.workflow.edge[path[-1]].target
         title = self.query_one("#workflows-path", Section)
-        title.put(f"{len(path) + 1} steps to ", (end, "plain"), f", sample {self.state.sample + 1}", name=f"Path {count(rank)}")
+        title.put(
+            f"{len(path) + 1} steps to ",
+            (end, "plain"),
+            f", sample {self.state.sample + 1}",
+            name=f"Path {count(rank)}",
+        )
         self.query_one("#sample", Transcript).show(said)
         drawn = self.query_one("#outline", VirtualTable)
         drawn.show(ListSource(rows), self._node_at(rows) if drawn.count != len(rows) else None)

@@ -51,7 +51,9 @@ class Entry:
         if w is None:
             dash = ("", "dim")
             state: Span = (self.problem or "…", "bad" if self.problem else "dim")
-            return Row(self.name, (self.name, state, dash, dash, dash, dash, ("✗ broken" if self.problem else "", "bad")))
+            return Row(
+                self.name, (self.name, state, dash, dash, dash, dash, ("✗ broken" if self.problem else "", "bad"))
+            )
         problems: Span = ("✓ sound", "good")
         if self.errors:
             problems = (f"✗ {self.errors} error{'s'[: self.errors != 1]}", "bad")
@@ -128,7 +130,13 @@ def outline_rows(workflow: Workflow, path: Edges) -> tuple[Row, ...]:
 def _toned(drawn: Drawn) -> Line:
     lit = any(span.lit for span in drawn.spans)
     mark: Span = ("┃" if lit else " ", "accent")
-    return (mark, *((span.text, "strong" if span.lit and span.style != "label" else TONES.get(span.style, "plain")) for span in drawn.spans))
+    return (
+        mark,
+        *(
+            (span.text, "strong" if span.lit and span.style != "label" else TONES.get(span.style, "plain"))
+            for span in drawn.spans
+        ),
+    )
 
 
 def steps(workflow: Workflow, path: Edges) -> list[Line]:
@@ -156,11 +164,21 @@ def node_card(workflow: Workflow, node_id: str, path: Edges) -> list[Line]:
     """All that the file says of a node: prompt, ways in and out with their conditions, moves, phrasings."""
     node = workflow.nodes[node_id]
     kind = "hub" if node_id in workflow.hubs else node.role
-    lines = [line((node_id, "strong"), (f"  {kind}" + (f", {node.outcome}" if node.outcome else ""), "dim")), line(node.prompt), ()]
+    lines = [
+        line((node_id, "strong"), (f"  {kind}" + (f", {node.outcome}" if node.outcome else ""), "dim")),
+        line(node.prompt),
+        (),
+    ]
     for title, edges in (("in", [e for e in workflow.edges if e.target == node_id]), ("out", workflow.out[node_id])):
         for edge in edges:
             other = edge.source if title == "in" else edge.target
-            lines.append(line((f"{title:>4} ", "dim"), (other, "accent" if edge.id in path else "plain"), (f"  {edge.condition}", "dim")))
+            lines.append(
+                line(
+                    (f"{title:>4} ", "dim"),
+                    (other, "accent" if edge.id in path else "plain"),
+                    (f"  {edge.condition}", "dim"),
+                )
+            )
     for move in node.moves:
         lines.append(line(("move ", "dim"), (move.id, "user"), (f"  {move.description}", "dim")))
     said = [*_said("says", node.say)]
