@@ -167,6 +167,11 @@ class Labeller:
         label = self.label(text)
         return label.act.awaits if label else None
 
+    def answers_aside(self, text: str) -> bool:
+        """Whether an agent's message begins with the answer to an aside or the acknowledgement of a correction."""
+        text = text.strip()
+        return self._without_aside(text) != " ".join(_SENTENCE_END.split(text))
+
     def move(self, text: str, node: str) -> str | None:
         """What the user does at the user node `node` with this text: the likeliest move id.
 

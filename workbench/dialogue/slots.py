@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from workbench.workflow.model import Variable, Workflow
 
 _MONTH = (
     "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t|tember)?|oct(?:ober)?"
-    r"|nov(?:ember)?|dec(?:ember)?)\b\.?"
+    r"|nov(?:ember)?|dec(?:ember)?)\b"
 )
 DATE = re.compile(
     rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}(?:,? \d{{4}})?"
@@ -19,6 +20,7 @@ DATE = re.compile(
 _MONEY = re.compile(r"[$€£]\s?\d[\d,.]*\d|[$€£]\s?\d")
 _NUMBER = re.compile(r"\b\d+(?:[.,]\d+)*\b")
 _NAME = re.compile(r"(?<=[a-z,:;] )(?!I\b)[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
+_GAP = " · "
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -41,23 +43,38 @@ class Slots:
         self._names = _alternatives(names, ignore_case=False)
         self.kinds = sorted({*self._kind.values(), *values.values(), "date", "money", "number", "name"})
 
+    def kind(self, variable: str) -> str:
+        """The kind of slot that a variable's values are found as."""
+        return self._kind.get(variable, "name")
+
     def abstract(self, text: str) -> tuple[str, set[str]]:
         """The text without its values, and the kinds of slot that it states; `{placeholders}` count as their values."""
-        found: set[str] = set()
+        plain, found = self._scan(text)
+        kinds = {kind for kind, _ in found}
+        if _NAME.search(plain):
+            kinds.add("name")
+        return _NAME.sub(_GAP, plain), kinds
 
-        def mark(kind: str) -> str:
-            found.add(kind)
-            return " · "
+    def find(self, text: str) -> list[tuple[str, str]]:
+        """The values that a text states, as (kind, words): dates, amounts, numbers, listed names and closed choices."""
+        return self._scan(text)[1]
 
-        text = _PLACEHOLDER.sub(lambda m: mark(self._kind.get(m[1], "name")), text)
-        text = DATE.sub(lambda _: mark("date"), text)
-        if self._choices:
-            text = self._choices.sub(lambda m: mark(self._values[m[0].lower()]), text)
-        if self._names:
-            text = self._names.sub(lambda _: mark("name"), text)
-        text = _MONEY.sub(lambda _: mark("money"), text)
-        text = _NUMBER.sub(lambda _: mark("number"), text)
-        return _NAME.sub(lambda _: mark("name"), text), found
+    def _scan(self, text: str) -> tuple[str, list[tuple[str, str]]]:
+        found: list[tuple[str, str]] = []
+
+        def mark(pattern: re.Pattern[str] | None, kind: Callable[[re.Match[str]], str]) -> None:
+            nonlocal text
+            if pattern is not None:
+                found.extend((kind(match), match[0]) for match in pattern.finditer(text))
+                text = pattern.sub(_GAP, text)
+
+        mark(_PLACEHOLDER, lambda match: self._kind.get(match[1], "name"))
+        mark(DATE, lambda _: "date")
+        mark(self._choices, lambda match: self._values[match[0].lower()])
+        mark(self._names, lambda _: "name")
+        mark(_MONEY, lambda _: "money")
+        mark(_NUMBER, lambda _: "number")
+        return text, found
 
 
 def _kind(variable: Variable) -> str:

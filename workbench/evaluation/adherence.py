@@ -53,6 +53,8 @@ class Adherence:
     skipped: tuple[str, ...]
     extra: tuple[int, ...]
     hubs: tuple[HubChoice, ...]
+    situations: tuple[Situation, ...]
+    """For every event of the trace, the situation in which it was spoken."""
 
     @property
     def hub_choice(self) -> float | None:
@@ -78,7 +80,7 @@ def adherence(procedure: Procedure, variables: Mapping[str, Value], trace: Trace
     ValueError if the graph has no way to a terminal.
     """
     found = procedure.align(trace.events)
-    steps, hubs = _judge(procedure.workflow, variables, trace.events, list(found.steps))
+    steps, hubs, situations = _judge(procedure.workflow, variables, trace.events, list(found.steps))
     return Adherence(
         fitness=1.0 - found.cost / (len(trace.events) + procedure.shortest),
         cost=found.cost,
@@ -89,12 +91,13 @@ def adherence(procedure: Procedure, variables: Mapping[str, Value], trace: Trace
         skipped=tuple(s.unit for s in steps if s.kind == "graph" and s.unit is not None),
         extra=tuple(trace.events[s.event].message for s in steps if s.kind == "trace" and s.event is not None),
         hubs=tuple(hubs),
+        situations=tuple(situations),
     )
 
 
 def _judge(
     workflow: Workflow, variables: Mapping[str, Value], events: Sequence[Event], steps: list[Step]
-) -> tuple[list[Step], list[HubChoice]]:
+) -> tuple[list[Step], list[HubChoice], list[Situation]]:
     """Go along the alignment with the situation the user has really made, and ask at every hub what it demanded.
 
     Where several silent ways lead to what was said, the text cannot tell them apart: if the demanded way is among
@@ -104,6 +107,7 @@ def _judge(
     situation = Situation(variables)
     node = ""
     choices: list[HubChoice] = []
+    situations: list[Situation] = []
     index = settled = 0
     while index < len(steps):
         if node in workflow.hubs and steps[index].edge is not None and index >= settled:
@@ -120,8 +124,10 @@ def _judge(
         if step.node is not None:
             node = step.node
             situation = situation.entered(node)
+        if step.event is not None:
+            situations.append(situation)
         index += 1
-    return steps, choices
+    return steps, choices, situations
 
 
 def _settle(workflow: Workflow, situation: Situation, hub: str, steps: list[Step], index: int) -> int:
