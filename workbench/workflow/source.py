@@ -95,6 +95,7 @@ def read_text(text: str, name: str = "<text>") -> Source:
 
     loader: Any = None
     try:
+        _limit_depth(text, name)
         loader = _Loader(text)
         root = loader.get_single_node()
         data = build(root, ()) if root is not None else None
@@ -112,6 +113,21 @@ def read_text(text: str, name: str = "<text>") -> Source:
         if loader is not None:
             loader.dispose()
     return Source(name, data, marks, tuple(duplicates))
+
+
+def _limit_depth(text: str, name: str) -> None:
+    """Refuse deep nesting while only events are read: the composer recurses in C and would crash the process."""
+    depth = 0
+    loader = _Loader(text)
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                line, column = event.start_mark.line + 1, event.start_mark.column + 1
+                raise UserError(f"{name}:{line}:{column}: nested more than {MAX_DEPTH} deep; a workflow file is flatter")
+    finally:
+        loader.dispose()
 
 
 _INT, _BOOL, _NULL = "tag:yaml.org,2002:int", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"
