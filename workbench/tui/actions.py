@@ -82,10 +82,27 @@ def _selected(state: Any) -> bool:
     return state.selected is not None
 
 
+def _agents(state: Any) -> bool:
+    return bool(state.agents)
+
+
+def _running(state: Any) -> bool:
+    return bool(state.running)
+
+
+def _resumable(state: Any) -> bool:
+    return bool(state.resumable)
+
+
+def _finished(state: Any) -> bool:
+    return bool(state.finished)
+
+
 def _app(name: str, group: str, verb: str, key: str, **more: Any) -> Action:
     return Action(f"app.{name}", group, verb, key, **more)
 
 
+# fmt: off
 ACTIONS: tuple[Action, ...] = (
     *(_app(f"pane('{pane}')", "go", pane, str(n), short=pane) for n, pane in enumerate(PANES, 1)),
     _app("chord", "go", "pane by number, also while typing (^g 1…5)", "ctrl+g", priority=True),
@@ -93,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     _app("command_palette", "app", "all commands", "colon,ctrl+p"),
     _app("follow", "demo", "follow the running demo", "F", short="follow", footer=1, when=lambda app: app.can_follow),
     _app("face", "app", "light or dark", "T"),
-    _app("copy", "app", "copy what is selected", "y"),
+    _app("copy", "app", "copy what is shown", "y"),
     _app("screenshot_file", "app", "save the screen as SVG", "S"),
     _app("quit", "app", "quit (jobs go on)", "q,ctrl+c", short="quit"),
     _app("back", "app", "leave the input, or go back", "escape", short="back"),
@@ -110,60 +127,32 @@ ACTIONS: tuple[Action, ...] = (
     Action("text.page(1)", "text", "page down", "pagedown,ctrl+d,space"),
     Action("text.first", "text", "top", "home,g"),
     Action("text.last", "text", "end", "end,G"),
-    Action(
-        "workflows.view('outline')", "workflows", "outline of the graph", "o", short="outline", footer=1, when=_workflow
-    ),
-    Action("workflows.view('paths')", "workflows", "paths", "p", short="paths", footer=2, when=_workflow),
-    Action(
-        "workflows.view('graph')", "workflows", "drawing of the graph", "d", short="drawing", footer=3, when=_workflow
-    ),
-    Action(
-        "workflows.sample",
-        "workflows",
-        "another sample of the chosen path",
-        "s",
-        short="sample",
-        footer=4,
-        when=_workflow,
-    ),
-    Action("workflows.goto", "workflows", "go to a path by number", "slash", short="go to #", when=_workflow),
-    Action("workflows.generate", "workflows", "generate dialogues from it", "n", when=_workflow),
+    Action("workflows.view('paths')", "workflows", "paths", "p", short="paths", footer=1, when=_workflow),
+    Action("workflows.view('outline')", "workflows", "outline of the graph", "o", short="outline", footer=2, when=_workflow),
+    Action("workflows.sample", "workflows", "say the path with other words", "s", short="sample", footer=4, when=_workflow),
+    Action("workflows.goto", "workflows", "go to a path by number", "slash", short="go to", footer=5, when=_workflow),
     Action("dialogues.search", "dialogues", "filter and search", "slash", short="filter", footer=1),
     Action("dialogues.decide('pass')", "review", "pass", "a", short="pass", footer=2, when=_selected),
     Action("dialogues.decide('flag')", "review", "flag", "f", short="flag", footer=3, when=_selected),
-    Action("dialogues.note", "review", "write a note", "n", short="note", footer=4, when=_selected),
+    Action("dialogues.note", "review", "flag with a note", "n", short="note", footer=4, when=_selected),
+    Action("dialogues.unreviewed", "review", "next without a review", "u", short="next", footer=5),
     Action("dialogues.undo", "review", "take my decision back", "U", when=_selected),
-    Action("dialogues.unreviewed", "review", "next without a review", "right_square_bracket,u"),
     Action("dialogues.fresh", "dialogues", "show the new ones", "full_stop,r"),
-    Action("training.begin", "training", "start a run on the newest data set", "n", short="start", footer=1),
-    Action(
-        "training.stop",
-        "training",
-        "stop after this step, with a checkpoint",
-        "x",
-        short="stop",
-        footer=2,
-        when=lambda s: s.running,
-    ),
-    Action(
-        "training.resume",
-        "training",
-        "resume from the last checkpoint",
-        "r",
-        short="resume",
-        footer=3,
-        when=lambda s: s.resumable,
-    ),
-    Action("training.smooth", "training", "smooth the curves", "s", short="smooth", footer=4, when=_selected),
-    Action("training.log", "training", "log or answers", "l", when=_selected),
-    Action("training.talk", "training", "talk to this model", "c", short="chat", footer=5, when=lambda s: s.finished),
-    Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1),
+    Action("training.begin", "training", "start a run on the newest data set", "n", short="start", footer=4),
+    Action("training.stop", "training", "stop after this step, keeping a checkpoint", "x", short="stop", footer=1, when=_running),
+    Action("training.resume", "training", "resume from the last checkpoint", "r", short="resume", footer=1, when=_resumable),
+    Action("training.talk", "training", "talk to this model", "c", short="chat", footer=1, when=_finished),
+    Action("training.smooth", "training", "smooth or raw curves", "s", short="smooth", footer=3, when=_selected),
+    Action("training.log", "training", "log or answers", "l", short="log", footer=2, when=_selected),
+    Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1, when=_agents),
     Action("chat.agents", "chat", "choose the agents", "a", short="agents", footer=2),
-    Action("chat.fresh", "chat", "new conversation", "n", short="new", footer=3),
-    Action(
-        "results.verdicts", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_selected
-    ),
+    Action("chat.fresh", "chat", "new conversation", "n", short="new", footer=3, when=_agents),
+    Action("chat.retry", "chat", "retry the reply that failed", "r", when=_agents),
+    Action("results.behind", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_selected),
+    Action("results.agent(-1)", "results", "agent to the left", "left,h", when=_selected),
+    Action("results.agent(1)", "results", "agent to the right", "right,l", short="agent", footer=2, when=_selected),
 )
+# fmt: on
 
 
 def actions_of(*scopes: str) -> tuple[Action, ...]:

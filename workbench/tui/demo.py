@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from workbench.demo.plan import STAGES
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs import tail_events
-from workbench.tui.follow import Demo, fold
+from workbench.tui.follow import Demo, Stage, fold
 from workbench.tui.widgets.safe import Line
 
 
@@ -14,7 +15,8 @@ class Follower:
 
     def __init__(self, home: Home, job: str | None) -> None:
         self._home = home
-        self.demo = Demo(job or "")
+        coming = tuple(Stage(n, stage.name, stage.title, stage.why) for n, stage in enumerate(STAGES))
+        self.demo = Demo(job or "", coming, len(coming))
         self.active = False
 
     @property
@@ -41,7 +43,7 @@ class Follower:
         if stage:
             total = demo.total or len(demo.stages)
             spans += [
-                (f"{stage.index}/{total} {stage.title}", "strong"),
+                (f"{stage.index + 1}/{total} {stage.title}", "strong"),
                 (f" — {stage.why}" if stage.why else "", "plain"),
             ]
         elif demo.ended == "done":

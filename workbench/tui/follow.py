@@ -10,7 +10,7 @@ from workbench.text import clean_line
 
 PANE_OF = {
     "workflow": "workflows", "path": "workflows", "dialogue": "dialogues", "generate": "dialogues", "data": "dialogues",
-    "base": "training", "train": "training", "tune": "training", "serve": "chat", "chat": "chat", "eval": "results",
+    "base": "training", "train": "training", "tune": "training", "serv": "chat", "chat": "chat", "eval": "results",
     "result": "results", "report": "results",
 }  # fmt: skip
 """By a word in the stage's name, the first that fits."""

@@ -90,7 +90,5 @@ class Pane(Container):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Refuse what the registry says makes no sense now."""
-        for item in actions_of(self.scope):
-            if item.name.split("(", 1)[0] == action and not allowed(item, self.state):
-                return False
-        return True
+        meant = (item for item in actions_of(self.scope) if item.name.split("(", 1)[0] == action)
+        return all(allowed(item, self.state) for item in meant)

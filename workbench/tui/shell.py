@@ -111,7 +111,8 @@ class Workbench(Commands, inherit_bindings=False):
     def keep(self, scope: str, part: object) -> None:
         """Put a pane's new state in place and save it soon."""
         if getattr(self.state, scope) != part:
-            self.state = replace(self.state, **{scope: part})
+            change: dict[str, Any] = {scope: part}
+            self.state = replace(self.state, **change)
             if not hasattr(self, "_saving"):
                 self._saving = self.set_timer(0.5, self._save)
             else:

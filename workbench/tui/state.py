@@ -165,6 +165,16 @@ def comparison_chosen(state: ResultsState, comparison: str | None) -> ResultsSta
     return state if comparison == state.selected else ResultsState(selected=comparison, measure=state.measure)
 
 
+def conversation_chosen(state: ResultsState, conversation: str) -> ResultsState:
+    """Another conversation behind the figure."""
+    return replace(state, conversation=conversation)
+
+
+def depth_changed(state: ResultsState, depth: int) -> ResultsState:
+    """Deeper into a figure, or back."""
+    return replace(state, depth=depth)
+
+
 def load(file: Path) -> AppState:
     """The saved state. A missing or damaged file, or parts of it that no longer fit, begin afresh."""
     try:

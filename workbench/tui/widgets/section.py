@@ -20,7 +20,7 @@ class Section(Vertical):
 
     def __init__(self, name: str, *children: Widget, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._name = name
+        self._label = name
         self._parts = children
         self._heading = SafeText(classes="heading")
         self.put()
@@ -32,6 +32,6 @@ class Section(Vertical):
 
     def put(self, *facts: Span | str, name: str | None = None) -> None:
         """Set the facts that stand after the name (counts, units), and the name if it changes."""
-        self._name = name or self._name
+        self._label = name or self._label
         said: Line = tuple((f, "dim") if isinstance(f, str) else f for f in facts)
-        self._heading.put(((self._name, "strong"), ("  ", "plain"), *said))
+        self._heading.put(((self._label, "strong"), ("  ", "plain"), *said))

@@ -162,7 +162,9 @@ def rows_of(bubble: Bubble, width: int) -> list[Line]:
             spans += [("  ", "plain"), *note, (" " * max(aside - width_of(note), 0), "plain")]
         rows.append(tuple(spans))
     if bubble.margin and not beside:
-        rows += [((blank, "dim"), (" ▏ ", tone), *spans) for spans in wrap_line(bubble.margin, max(width - gutter - 4, 8))]
+        rows += [
+            ((blank, "dim"), (" ▏ ", tone), *spans) for spans in wrap_line(bubble.margin, max(width - gutter - 4, 8))
+        ]
     if bubble.foot:
         rows.append(((blank, "dim"), (" ▏ ", tone), (fit(bubble.foot, max(width - gutter - 4, 8)), "dim")))
     rows.append(())

@@ -47,10 +47,9 @@ def understand(text: str) -> Asked:
         if not found:
             said.append(word)
         elif key in _WORDS and value and (key != "split" or value in SPLITS):
-            wanted = replace(wanted, **{key: value})
+            wanted = _with(wanted, key, value)
         elif key in ("node", "edge", "deviation") and value:
-            name = f"{key}s"
-            wanted = replace(wanted, **{name: (*getattr(wanted, name), value)})
+            wanted = _with(wanted, f"{key}s", (*getattr(wanted, f"{key}s"), value))
         elif key == "path" and value.isdigit():
             wanted = replace(wanted, path_rank=int(value))
         elif key == "sort" and value.removeprefix("-") in SORTS:
@@ -60,6 +59,10 @@ def understand(text: str) -> Asked:
         else:
             unknown.append(word)
     return Asked(replace(wanted, text=" ".join(said)), sort, workflow, tuple(unknown))
+
+
+def _with(wanted: DialogueFilter, name: str, value: Any) -> DialogueFilter:
+    return replace(wanted, **{name: value})
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def unreviewed(home: Home, text: str, after: int) -> tuple[int, Any] | None:
     """The next dialogue in the list that nobody has reviewed: its place and id."""
     found = find(home, text, None)
     rec, n = reader(home), len(found.rowids)
-    order = [*range(after + 1, n), *range(0, after + 1)]
+    order = [*range(after + 1, n), *range(after + 1)]
     for start in range(0, n, 500):
         part = order[start : start + 500]
         for at, row in zip(part, dialogue_rows(rec, [found.rowids[i] for i in part]), strict=False):

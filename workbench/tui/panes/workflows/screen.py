@@ -124,7 +124,8 @@ class WorkflowsPane(Pane):
     def _load(
         entry: view.Entry, rank: int, number: int
     ) -> tuple[int, Any, tuple[Bubble, ...], list[Line], tuple[Row, ...]]:
-        assert entry.workflow and entry.space
+        assert entry.workflow is not None
+        assert entry.space is not None
         path = entry.space[min(rank, max(entry.space.size().least - 1, 0))]
         said = view.sample(entry.workflow, path, number)
         return rank, path, said, view.steps(entry.workflow, path), view.outline_rows(entry.workflow, path)

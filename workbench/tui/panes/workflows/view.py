@@ -11,9 +11,9 @@ from workbench.dialogue.scenarios import scenario_for_path
 from workbench.dialogue.scripted import write
 from workbench.errors import UserError
 from workbench.tui.format import count
+from workbench.tui.widgets.messages import bubbles
 from workbench.tui.widgets.safe import Line, Span, line
 from workbench.tui.widgets.table import Row
-from workbench.tui.widgets.messages import bubbles
 from workbench.tui.widgets.transcript import Bubble
 from workbench.workflow.check import check_file
 from workbench.workflow.draw.model import Line as Drawn
