@@ -1,0 +1,88 @@
+"""From a name (`compiled:RUN`, `orchestrated:MODEL`, `in-context:MODEL`, `oracle`) to the agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from workbench.agents.base import Agent
+from workbench.dialogue.model import Scenario
+from workbench.errors import UserError
+from workbench.models.client import Client
+from workbench.text import clean_line
+from workbench.workflow.model import Workflow
+
+Kind = Literal["compiled", "orchestrated", "in-context", "oracle"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_MODEL_FORMS = "anthropic/NAME, openai/NAME, local/RUN-or-path or URL#NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentName:
+    """A parsed name. `model` is what `workbench.models.open.open_client` takes, None for the oracle, which has none."""
+
+    text: str
+    kind: Kind
+    model: str | None
+
+
+def parse_name(text: str) -> AgentName:
+    """Read an agent's name. Raises UserError that lists the forms if it has none of them."""
+    kind, _, target = text.strip().partition(":")
+    shown = clean_line(text, 80)
+    if kind == "oracle":
+        if target:
+            raise UserError(f'agent "{shown}": the oracle takes no model; write just "oracle"')
+        return AgentName("oracle", "oracle", None)
+    if kind not in KINDS:
+        raise UserError(
+            f'no agent "{shown}": write compiled:RUN, orchestrated:MODEL, in-context:MODEL or oracle; '
+            f"a model is {_MODEL_FORMS}"
+        )
+    if not target:
+        wants = "a run, a folder or a model" if kind == "compiled" else f"a model: {_MODEL_FORMS}"
+        raise UserError(f'agent "{shown}" lacks what it runs on: after "{kind}:" give {wants}')
+    bare = kind == "compiled" and not target.startswith(("anthropic/", "openai/", "local/")) and "#" not in target
+    return AgentName(text.strip(), kind, f"local/{target}" if bare else target)
+
+
+def build_agent(
+    name: AgentName,
+    workflow: Workflow,
+    client: Client | None,
+    *,
+    thread: str,
+    scenario: Scenario | None = None,
+    reply_tokens: int = 120,
+    checkpoints: Path | None = None,
+) -> Agent:
+    """The agent for one conversation, `thread` its id (also the owner of its calls in the ledger).
+
+    `client` may be shared by any number of agents and stays open. `checkpoints` is a file in which an orchestrated
+    conversation survives a restart. Raises UserError if the oracle is given no scenario.
+    """
+    if name.kind == "oracle":
+        from workbench.agents.oracle import Oracle
+
+        if scenario is None:
+            raise UserError("the oracle follows a scenario: choose one (--scenario ID), or leave the oracle out")
+        return Oracle(workflow, scenario)
+    assert client is not None, "every agent but the oracle runs on a model"
+    if name.kind == "orchestrated":
+        from workbench.agents.orchestrated import OrchestratedAgent
+
+        return OrchestratedAgent(
+            client,
+            workflow,
+            thread=thread,
+            name=name.text,
+            reply_tokens=reply_tokens,
+            checkpoints=checkpoints,
+            owner=thread,
+        )
+    from workbench.agents.compiled import compiled_agent
+    from workbench.agents.in_context import in_context_agent
+
+    make = compiled_agent if name.kind == "compiled" else in_context_agent
+    return make(client, workflow, name=name.text, reply_tokens=reply_tokens, owner=thread)
