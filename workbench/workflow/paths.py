@@ -18,7 +18,7 @@ from typing import Literal, overload
 from workbench.workflow.model import Workflow
 from workbench.workflow.pathspace.cover import Cover, cover_exactly, cover_partly
 from workbench.workflow.pathspace.graph import Graph, Restriction
-from workbench.workflow.pathspace.listing import Edges, Effort, Layer, walk, wander
+from workbench.workflow.pathspace.listing import Effort, Layer, walk, wander
 from workbench.workflow.pathspace.table import Partial, Table, TooManyPaths, build
 from workbench.workflow.pathspace.walks import Walks
 
@@ -28,9 +28,9 @@ Path = tuple[str, ...]
 Order = Literal["lexicographic", "steps"]
 
 BUDGET = 100_000
-"""States that a space may take before it stops being counted exactly: a few seconds and some 100 MB."""
-_PROBES = 400
-_EFFORT = 200_000
+"""States that a space may take before it stops being counted exactly: seconds, and up to some 100 MB."""
+_PROBES = 200
+_EFFORT = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,9 @@ class PathSpace:
         """The paths in order from rank `start` on, with the memory of one path. Exact past the budget too, but there
         the first `start` paths are walked through.
         """
-        return (self._named(path) for path in self._numbers(start))
+        if not self.exact:
+            return islice(self._walk(Effort()), start, None)
+        return self._listed(start)
 
     @overload
     def __getitem__(self, index: int) -> Path: ...
@@ -185,13 +187,9 @@ class PathSpace:
 
     def rank(self, path: Sequence[str]) -> int:
         """The position of a path in the space's order. ValueError if it is not in the space."""
-        try:
-            numbers = tuple(self.graph.edge_index[edge] for edge in path)
-        except KeyError as error:
-            raise ValueError(f"no edge is called {error.args[0]!r}") from None
         before = 0
         for layer in self._layers:
-            rank = layer.rank(numbers)
+            rank = layer.rank(tuple(path))
             if rank is not None:
                 return before + rank
             before += layer.count
@@ -207,7 +205,7 @@ class PathSpace:
         """`n` distinct paths (all, if there are no more), in random order; the same seed, the same paths."""
         random = Random(seed)
         if not self.exact:
-            return Sample(tuple(self._named(path) for path in self._wander(n, random)), uniform=False)
+            return Sample(tuple(self._wander(n, random)), uniform=False)
         total = self.count()
         if total <= sys.maxsize:
             ranks = random.sample(range(total), min(n, total))
@@ -222,7 +220,7 @@ class PathSpace:
         """Few paths that together take every edge, or every edge out of a hub, that lies on a path at all."""
         targets = [name for name, source, _ in self.graph.edges if what == "edges" or self._fan_out[source] > 1]
         if self.exact and not self.restriction.bounds_steps:
-            return cover_exactly(self.graph, self._table, targets)
+            return cover_exactly(self._table, targets)
         return cover_partly(targets, lambda edge: self._one_through(edge))
 
     # -- restrictions --------------------------------------------------------------------------------------------------
@@ -253,10 +251,6 @@ class PathSpace:
 
     def _with(self, restriction: Restriction) -> PathSpace:
         return PathSpace(self.graph, self.max_visits, order=self.order, budget=self.budget, restriction=restriction)
-
-    def _named(self, path: Edges) -> Path:
-        names = self.graph.edges
-        return tuple([names[edge][0] for edge in path])
 
     @cached_property
     def _walks(self) -> Walks:
@@ -297,16 +291,13 @@ class PathSpace:
             fan[source] += 1
         return fan
 
-    def _numbers(self, start: int) -> Iterator[Edges]:
-        if not self.exact:
-            yield from islice(self._walk(Effort()), start, None)
-            return
+    def _listed(self, start: int) -> Iterator[Path]:
         for layer in self._layers:
             if start < layer.count:
                 yield from layer.paths(start)
             start = max(start - layer.count, 0)
 
-    def _walk(self, effort: Effort) -> Iterator[Edges]:
+    def _walk(self, effort: Effort) -> Iterator[Path]:
         """Listing without a table; by steps, one pass for each number of steps."""
         low, high = self._bounds
         if self.order == "lexicographic":
@@ -315,8 +306,8 @@ class PathSpace:
         lengths = range(low, (longest if high is None else min(high, longest)) + 1)
         return chain.from_iterable(walk(self._walks, edges, edges, effort) for edges in lengths)
 
-    def _wander(self, n: int, random: Random) -> Iterator[Edges]:
-        drawn: set[Edges] = set()
+    def _wander(self, n: int, random: Random) -> Iterator[Path]:
+        drawn: set[Path] = set()
         low, high = self._bounds
         for _ in range(50 * n):
             path, _ = wander(self._walks, random)
@@ -331,9 +322,9 @@ class PathSpace:
         space = self.through(edge)
         if self.exact and space.exact:
             return (next(iter(space), None), True)
-        effort = Effort(_EFFORT // 10)
+        effort = Effort(_EFFORT // 5)
         found = next(space._walk(effort), None)
-        return (self._named(found), True) if found is not None else (None, bool(effort.left and effort.left > 0))
+        return (found, True) if found is not None else (None, bool(effort.left and effort.left > 0))
 
 
 def path_nodes(workflow: Workflow | Graph, path: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from workbench.workflow.pathspace.graph import Graph
 from workbench.workflow.pathspace.table import Table
 
 Path = tuple[str, ...]
@@ -31,18 +30,17 @@ class Cover(Sequence[Path]):
         return self.paths[index]
 
 
-def cover_exactly(graph: Graph, table: Table, targets: Iterable[str]) -> Cover:
+def cover_exactly(table: Table, targets: Iterable[str]) -> Cover:
     """Greedy: each path takes the most targets not taken yet, an edge met twice counting twice."""
-    names = [name for name, _, _ in graph.edges]
-    wanted = {graph.edge_index[name] for name in targets}
-    present = {edge for branches in table.branches for edge, _ in branches}
-    missing = tuple(names[edge] for edge in sorted(wanted - present))
-    open_edges, paths = wanted & present, []
+    names = table.walks.names
+    present = {edge for branches in table.branches for segment, _ in branches for edge in names[segment]}
+    wanted = list(targets)
+    open_edges, paths = present.intersection(wanted), list[Path]()
     while open_edges:
-        path = _richest(table, open_edges)
-        open_edges -= set(path)
-        paths.append(tuple(names[edge] for edge in path))
-    return Cover(_needed(paths, targets), missing)
+        path = _richest(table, [sum(edge in open_edges for edge in segment) for segment in names])
+        paths.append(tuple(edge for segment in path for edge in names[segment]))
+        open_edges.difference_update(paths[-1])
+    return Cover(_needed(paths, wanted), tuple(edge for edge in wanted if edge not in present))
 
 
 def cover_partly(targets: Iterable[str], one_through: Callable[[str], tuple[Path | None, bool]]) -> Cover:
@@ -64,15 +62,15 @@ def cover_partly(targets: Iterable[str], one_through: Callable[[str], tuple[Path
     return Cover(_needed(paths, targets), tuple(missing), tuple(undecided))
 
 
-def _richest(table: Table, wanted: set[int]) -> list[int]:
-    """The path that takes the most wanted edges, the first of equals."""
+def _richest(table: Table, worth: Sequence[int]) -> list[int]:
+    """The path (in segments) that is worth most, the first of equals."""
     best = [0] * len(table.branches)
     step: list[tuple[int, int] | None] = [None] * len(table.branches)
     for state, branches in enumerate(table.branches):
-        for edge, after in branches:
-            value = best[after] + (edge in wanted)
+        for segment, after in branches:
+            value = best[after] + worth[segment]
             if step[state] is None or value > best[state]:
-                best[state], step[state] = value, (edge, after)
+                best[state], step[state] = value, (segment, after)
     path, chosen = [], step[-1]
     while chosen is not None:
         path.append(chosen[0])

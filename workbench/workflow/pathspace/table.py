@@ -12,7 +12,7 @@ MEMORY = 1 << 29
 """Bytes that counts by length may take before they are refused."""
 
 Branches = tuple[tuple[int, int], ...]
-"""The steps out of a state as (edge, number of the state after it), in edge order; none leads nowhere."""
+"""The segments out of a state as (segment, number of the state after it), in edge order; none leads nowhere."""
 
 
 class TooManyPaths(UserError):
@@ -35,6 +35,7 @@ class Table:
     the least and the greatest number of edges to the end. An empty table is an empty space.
     """
 
+    walks: Walks
     ways: list[int] = field(default_factory=list)
     nodes: list[int] = field(default_factory=list)
     branches: list[Branches] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Table:
         """The least number of edges from each state to the end."""
         found: list[int] = []
         for branches in self.branches:
-            found.append(1 + min(found[after] for _, after in branches) if branches else 0)
+            found.append(min((self.walks.lengths[s] + found[after] for s, after in branches), default=0))
         return found
 
     @cached_property
@@ -57,7 +58,7 @@ class Table:
         """The greatest number of edges from each state to the end."""
         found: list[int] = []
         for branches in self.branches:
-            found.append(1 + max(found[after] for _, after in branches) if branches else 0)
+            found.append(max((self.walks.lengths[s] + found[after] for s, after in branches), default=0))
         return found
 
     @cached_property
@@ -78,34 +79,36 @@ class Table:
 
 
 def build(walks: Walks, budget: int) -> Table | Partial:
-    """The table of a space, or what is known of it after `budget` states.
+    """The table of a space, or what is known of it after `budget` states or eight times as many steps between them.
 
     Depth first, without recursion: a path may be thousands of steps long.
     """
-    table, number = Table(), dict[State, int]()
+    table, number = Table(walks), dict[State, int]()
     first = walks.first()
     if first is None:
         return table
     stack = [(first, iter(walks.next(first)), list[tuple[int, int]]())]
-    coming = [0]  # the edge by which each frame was entered
+    tried = 0
+    coming = [0]  # the segment by which each state was entered
     while stack:
         state, todo, found = stack[-1]
-        for edge, after in todo:
+        for segment, after in todo:
             known = number.get(after)
+            tried += 1
             if known is None:
-                if len(number) + len(stack) >= budget:
+                if len(number) + len(stack) >= budget or tried > 8 * budget:
                     return _partial(walks, [frame[0] for frame in stack], number, table)
                 stack.append((after, iter(walks.next(after)), []))
-                coming.append(edge)
+                coming.append(segment)
                 break
             if known >= 0:
-                found.append((edge, known))
+                found.append((segment, known))
         else:
             stack.pop()
-            edge = coming.pop()
+            segment = coming.pop()
             number[state] = _add(table, walks, state, found)
             if stack and number[state] >= 0:
-                stack[-1][2].append((edge, number[state]))
+                stack[-1][2].append((segment, number[state]))
     return table
 
 
@@ -147,8 +150,9 @@ class Lengths:
         self._packed: list[int] = []
         for state, branches in enumerate(table.branches):
             packed = 0 if branches else 1
-            for _, after in branches:
-                packed += self._packed[after] << self.width * (1 + shortest[after] - shortest[state])
+            for segment, after in branches:
+                longer = table.walks.lengths[segment] + shortest[after] - shortest[state]
+                packed += self._packed[after] << self.width * longer
             self._packed.append(packed)
 
     def within(self, state: int, low: int, high: int) -> int:

@@ -5,6 +5,9 @@ connected component only (whatever lies behind it can never be met again, whatev
 it only for the nodes that are still reachable and from which the component can still be left. So states that differ in
 nothing that matters are one, and components separate by themselves.
 
+A node with one edge in and one edge out is met exactly as often as that edge is taken, so it needs no count of its own:
+such nodes are folded into *segments*, the edges between two nodes that are kept.
+
 Remaining visits are `limit` bit masks ("planes"): bit j of plane i is set if local node j may be visited more than i
 times. Plane 0 is the set of nodes that may still be entered.
 """
@@ -37,8 +40,11 @@ class Walks:
         wanted = graph.terminals if restriction.terminals is None else restriction.terminals
         avoided = restriction.avoid
         self.ends = {graph.node_index[t] for t in graph.terminals if t in wanted and ("node", t) not in avoided}
-        self.out = _useful_edges(graph, self.ends, avoided)
-        """Out-edges (edge, target) of each node, without those that lead nowhere."""
+        self.edges, self.out = _folded(_useful_edges(graph, self.ends, avoided), self.start, self.ends)
+        """Segments as tuples of edges; the (segment, target) out of each node, without those that lead nowhere."""
+        self.names = [tuple(graph.edges[edge][0] for edge in segment) for segment in self.edges]
+        """Segments as tuples of edge ids."""
+        self.lengths = [len(segment) for segment in self.edges]
         self.alive = self.start in self.ends or bool(self.out[self.start])
         components = _components(self.out)
         self.component = [0] * len(graph.nodes)
@@ -65,22 +71,22 @@ class Walks:
         return state[0] in self.ends and not state[2]
 
     def next(self, state: State) -> list[tuple[int, State]]:
-        """The steps (edge, state) from here, in edge order, without those that can be seen to lead nowhere.
+        """The segments (segment, state) from here, in edge order, without those that can be seen to lead nowhere.
 
-        Exact (every step returned can be completed) unless something is still to be passed.
+        Exact (every segment returned can be completed) unless something is still to be passed.
         """
         node, planes, need = state
         component, entered = self.component, []
-        for edge, target in self.out[node]:
+        for segment, target in self.out[node]:
             if component[target] != component[node]:
                 left = self._fresh[component[target]]
             elif planes[0] >> self.local[target] & 1:
                 left = planes
             else:
                 continue
-            after = self._enter(target, left, need & ~self._edge_bits.get(edge, 0) if need else 0)
+            after = self._enter(target, left, need & ~self._passed.get(segment, 0) if need else 0)
             if after is not None:
-                entered.append((edge, after))
+                entered.append((segment, after))
         return entered
 
     def _enter(self, node: int, planes: Planes, need: int) -> State | None:
@@ -133,11 +139,11 @@ class Walks:
         for member in inside:
             found |= self._node_bits.get(member, 0)
         for member in (node, *inside):
-            for edge, target in self.out[member]:
+            for segment, target in self.out[member]:
                 if self.component[target] != c:
-                    found |= self._edge_bits.get(edge, 0) | self._static_ahead[target]
+                    found |= self._passed.get(segment, 0) | self._static_ahead[target]
                 elif mask >> self.local[target] & 1:
-                    found |= self._edge_bits.get(edge, 0)
+                    found |= self._passed.get(segment, 0)
         return found
 
     def _inner_mask(self, node: int) -> int:
@@ -162,21 +168,26 @@ class Walks:
     def _set_up_through(self, through: tuple[Item, ...]) -> None:
         self._all = (1 << len(through)) - 1
         self._node_bits: dict[int, int] = {}
-        self._edge_bits: dict[int, int] = {}
+        self._passed: dict[int, int] = {}
+        self._static_ahead = [0] * len(self.component)
+        if not through:
+            return
+        edge_bits: dict[int, int] = {}
         for i, (kind, name) in enumerate(through):
             if kind == "node":
                 self._node_bits[self.graph.node_index[name]] = 1 << i
             else:
-                self._edge_bits[self.graph.edge_index[name]] = 1 << i
-        self._static_ahead = [0] * len(self.component)
-        if not through:
-            return
+                edge_bits[self.graph.edge_index[name]] = 1 << i
+        for segment, edges in enumerate(self.edges):
+            inner = [self.graph.node_index[self.graph.edges[edge][2]] for edge in edges[:-1]]
+            for met in [*(edge_bits.get(edge, 0) for edge in edges), *(self._node_bits.get(node, 0) for node in inner)]:
+                self._passed[segment] = self._passed.get(segment, 0) | met
         for members in self._members:  # a component comes after those that it leads to
             found = 0
             for node in members:
                 found |= self._node_bits.get(node, 0)
-                for edge, target in self.out[node]:
-                    found |= self._edge_bits.get(edge, 0) | self._static_ahead[target]
+                for segment, target in self.out[node]:
+                    found |= self._passed.get(segment, 0) | self._static_ahead[target]
             for node in members:
                 self._static_ahead[node] = found
 
@@ -197,6 +208,30 @@ def _useful_edges(graph: Graph, ends: set[int], avoided: frozenset[Item]) -> lis
     useful = ahead & _closure(ends, into)
     ends &= useful
     return [[(e, t) for e, t in edges if t in useful] if v in useful else [] for v, edges in enumerate(out)]
+
+
+def _folded(
+    out: list[list[tuple[int, int]]], start: int, ends: set[int]
+) -> tuple[list[tuple[int, ...]], list[list[tuple[int, int]]]]:
+    """The segments of a graph, and its out-edges with segments for edges; folded nodes keep none."""
+    entries = [0] * len(out)
+    for edges in out:
+        for _, target in edges:
+            entries[target] += 1
+    folds = [n == 1 and len(out[v]) == 1 and v != start and v not in ends for v, n in enumerate(entries)]
+    segments: list[tuple[int, ...]] = []
+    kept: list[list[tuple[int, int]]] = [[] for _ in out]
+    for node, edges in enumerate(out):
+        if folds[node]:
+            continue
+        for edge, target in edges:
+            segment = [edge]
+            while folds[target]:
+                edge, target = out[target][0]
+                segment.append(edge)
+            kept[node].append((len(segments), target))
+            segments.append(tuple(segment))
+    return segments, kept
 
 
 def _closure(seed: set[int], follow: list[list[int]]) -> set[int]:

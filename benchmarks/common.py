@@ -1,0 +1,58 @@
+"""What every benchmark shares: a table of findings, `--json` and `--quick`, and medians beside a rival in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure. `rival` names what it was measured beside, `ratio` is rival / ours (above 1: we are better)."""
+
+    name: str
+    value: float
+    unit: str
+    rival: str | None = None
+    ratio: float | None = None
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall seconds of one call."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def beside(ours: Callable[[], object], rival: Callable[[], object], runs: int) -> tuple[float, float, float]:
+    """Median seconds of ours and of the rival, and the median of the ratios rival / ours, run in turns."""
+    pairs = [(seconds(ours), seconds(rival)) for _ in range(runs)]
+    mine, theirs = zip(*pairs, strict=True)
+    return statistics.median(mine), statistics.median(theirs), statistics.median(b / a for a, b in pairs)
+
+
+def median_of(work: Callable[[], object], runs: int) -> float:
+    """Median seconds of a call."""
+    return statistics.median(seconds(work) for _ in range(runs))
+
+
+def main(measure: Callable[[bool], Sequence[Finding]], description: str) -> None:
+    """Parse the command line, measure (`quick` as the argument) and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="within a minute, with fewer runs")
+    parser.add_argument("--json", action="store_true", help="a list of {name, value, unit, rival, ratio}")
+    arguments = parser.parse_args()
+    findings = measure(arguments.quick)
+    if arguments.json:
+        json.dump([asdict(f) for f in findings], sys.stdout, indent=2)
+        print()
+        return
+    width = max(len(f.name) for f in findings)
+    for f in findings:
+        against = f"{f.ratio:8.1f}× {f.rival}" if f.ratio is not None else f"         {f.rival or ''}"
+        print(f"{f.name:<{width}}  {f.value:>14,.6g} {f.unit:<12} {against}".rstrip())
