@@ -72,7 +72,7 @@ def test_travel_booking_is_found_by_name_from_anywhere(tmp_path: Path, monkeypat
         ("start: true", "start: false", 5, "no node is marked"),
         ("instruction: Be helpful.", "instruction: [1]", 3, "must be text"),
         ("role: user", "rolle: user", 7, "unknown key 'rolle'"),
-        ("moves:", "moves: 3", 9, "expected a list"),
+        ("name: tiny", "name: tiny\npersonas: 3", 3, "expected a list"),
         ("type: choice, values: [Cid]", "type: colour", 17, "unknown type 'colour'"),
         ("name: tiny", "name: tiny\nmax_visits: 0", 3, "from 1 to 9"),
         ("name: tiny", "name: [tiny", 3, "not valid YAML"),
@@ -102,7 +102,7 @@ def test_a_bomb_of_anchors_is_refused_in_time() -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"\xff\xfe\x00", "UTF-8"), (b"name: \x00x", "not"), (b"!!python/object:os.system {}", "not a")],
+    [(b"\xff\xfe\x00", "UTF-8"), (b"name: \x00x", "not"), (b"!!python/object:os.system {}", "start: true")],
 )
 def test_binary_and_tagged_files_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "bad.yaml"

@@ -277,11 +277,7 @@ class _Builder:
             if data["nodes"][i].get("start") is True:
                 starts.append(node.id)
         if len(starts) != 1:
-            found = (
-                f"{len(starts)} nodes are marked 'start: true' ({', '.join(starts)})"
-                if starts
-                else "no node is marked 'start: true'"
-            )
+            found = f"{len(starts)} nodes are" if starts else "no node is"
             self.fail(("nodes",), f"{found} marked 'start: true'; mark exactly one")
         max_visits = self.number(data.get("max_visits", 2), ("max_visits",)) or 0
         if not 1 <= max_visits <= 9:
