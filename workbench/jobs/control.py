@@ -12,7 +12,7 @@ from workbench.home import Home
 from workbench.jobs.events import Event, read_events
 from workbench.jobs.folder import Job, job_folder, read_identity, read_job, read_json, take, write_json
 from workbench.jobs.launcher import reap
-from workbench.jobs.states import ENDED, JobStatus, job_status
+from workbench.jobs.states import ENDED, JobStatus, State, job_state, job_status
 
 GRACE_SECONDS = 30.0
 _POLL_SECONDS = 0.1
@@ -24,19 +24,18 @@ def stop(home: Home, job_id: str, kill_after: float | None = GRACE_SECONDS) -> J
     A job on another host is asked through its folder and never killed from here. Returns the state reached.
     """
     job = read_job(job_folder(home, job_id))
-    if job_status(job).state in ENDED:
+    if job_state(job)[0] in ENDED:
         return job_status(job)
     (job.folder / "stop").touch(mode=0o600)
     _signal(job, signal.SIGTERM)
     if kill_after is None:
         return job_status(job)
     deadline = time.monotonic() + kill_after
-    while (now := _fresh(home, job.id)).state not in ENDED and time.monotonic() < deadline:
+    while _state(job) not in ENDED and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    if now.state in ENDED or not _signal(job, signal.SIGKILL):
-        return now
-    _note_killed(job, kill_after)
-    return _fresh(home, job.id)
+    if _state(job) not in ENDED and _signal(job, signal.SIGKILL):
+        _note_killed(job, kill_after)
+    return job_status(job)
 
 
 def wait(
@@ -50,13 +49,14 @@ def wait(
     deadline = None if timeout is None else time.monotonic() + timeout
     offset = 0
     while True:
-        now = _fresh(home, folder.name)  # before the events, so that none is missed after the end
+        job = read_job(folder)
+        state = _state(job)  # before the events, so that none is missed after the end
         events, offset = read_events(folder / "events.jsonl", offset) if on_event else ([], offset)
         for event in events:
             assert on_event is not None
             on_event(event)
-        if now.state in ENDED or now.state == "unknown" or (deadline is not None and time.monotonic() >= deadline):
-            return now
+        if state in ENDED or state == "unknown" or (deadline is not None and time.monotonic() >= deadline):
+            return job_status(job)
         time.sleep(_POLL_SECONDS)
 
 
@@ -65,9 +65,9 @@ def tail_events(home: Home, job_id: str, offset: int = 0) -> tuple[list[Event], 
     return read_events(job_folder(home, job_id) / "events.jsonl", offset)
 
 
-def _fresh(home: Home, job_id: str) -> JobStatus:
+def _state(job: Job) -> State:
     reap()
-    return job_status(read_job(job_folder(home, job_id)))
+    return job_state(job)[0]
 
 
 def _signal(job: Job, number: signal.Signals) -> bool:

@@ -74,20 +74,24 @@ def jobs(home: Home, kind: str | None = None) -> list[JobStatus]:
     return sorted((j for j in found if kind in (None, j.kind)), key=lambda j: (j.created, j.id), reverse=True)
 
 
-def job_status(job: Job) -> JobStatus:
-    """The state of the job as its folder shows it now."""
+def job_state(job: Job) -> tuple[State, str | None]:
+    """The state alone, with the line that explains it: cheap enough to be asked ten times a second."""
     process = read_json(job.folder / "process.json")
     done = read_json(job.folder / "done.json")  # after process.json: what ended in between is seen as ended
     if done.get("attempt") == job.attempt:
-        state, error, ended = _ended_state(done), done.get("error"), done.get("at")
-    elif process.get("attempt") == job.attempt:
-        (state, error), ended = _running(job, process), None
-    else:
-        (state, error), ended = _waiting(job), None
-    if state in ("queued", "running") and (job.folder / "stop").exists():
-        state = "stopping"
-    seen = _modified(job.folder / "heartbeat")
+        return _ended_state(done), done.get("error")
+    state, error = _running(job, process) if process.get("attempt") == job.attempt else _waiting(job)
+    return ("stopping" if state in ("queued", "running") and (job.folder / "stop").exists() else state), error
+
+
+def job_status(job: Job) -> JobStatus:
+    """All that the job's folder shows now."""
+    state, error = job_state(job)
+    done = read_json(job.folder / "done.json")
+    ended = done.get("at") if state in ENDED and done.get("attempt") == job.attempt else None
+    process = read_json(job.folder / "process.json")
     mine = process if process.get("attempt") == job.attempt else {}
+    seen = _modified(job.folder / "heartbeat")
     last = last_events(job.folder / "events.jsonl", ("progress", "stage"))
     progress = last.get("progress")
     live = state in ("running", "stopping")
