@@ -50,7 +50,7 @@ def generate(
     if min(train, dev, test, least) < 0:
         raise UserError("the numbers of dialogues must not be negative")
     loaded = load_workflow(workflow)
-    order = Order(workflow, train, dev, test, least, seed, writer)
+    order = Order(workflow, train, dev, test, least, seed, writer, workflow_hash(loaded))
     if dry_run:
         plan = plan_paths(loaded, train, seed, least)
         emit(
@@ -61,8 +61,7 @@ def generate(
             + table(("hub choice or terminal", "dialogues"), [*d["hub_choices"].items(), *d["terminals"].items()], right=[1]),
         )  # fmt: skip
         return
-    args = {**asdict(order), "workflow_id": workflow_hash(loaded)}
-    job = launch(home, "generate", args, f"dialogues for {loaded.name}")
+    job = launch(home, "generate", asdict(order), f"dialogues for {loaded.name}")
     result = follow(home, job.id, quiet=as_json)
     emit(result, as_json, lambda r: f"{r['train']} train, {r['dev']} dev, {r['test']} test; {r['new']} new, "
          f"{r['quarantined']} quarantined (writer: {writer}, offline)")  # fmt: skip
@@ -134,7 +133,7 @@ def show(home: Home, dialogue: str, as_json: bool) -> None:
     from workbench.store.record import connect
 
     rec = connect(home)
-    found = get_dialogue(rec, find(rec, "dialogues", dialogue))
+    found = get_dialogue(rec, find(rec, "dialogue", dialogue))
     assert found is not None, "find gives ids that exist"
     emit(
         found,
@@ -196,7 +195,7 @@ def review(home: Home, dialogue: str, decision: str, reviewer: str | None, tags:
     from workbench.workflow.hashing import digest
 
     rec = connect(home)
-    dialogue_id = find(rec, "dialogues", dialogue)
+    dialogue_id = find(rec, "dialogue", dialogue)
     who, when = reviewer or getpass.getuser(), now()
     put_reviews(rec, [ReviewRow(digest([dialogue_id, who, when]), dialogue_id, who, decision, tags, note, when)])
     click.echo(f"{dialogue_id}: {decision} by {who}")

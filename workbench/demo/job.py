@@ -53,10 +53,9 @@ def _workflow(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> 
 
 
 def _dialogues(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
-    order = Order(str(ctx.args["workflow"]), **sizes.dialogues, seed=made["seed"])
-    title = f"dialogues for {workflow.name}"
-    # The workflow's hash is part of what makes the job: an edited file is a new job, not a finished one.
-    result = _run(ctx, "generate", {**asdict(order), "workflow_id": workflow_hash(workflow)}, title)
+    name, found = str(ctx.args["workflow"]), workflow_hash(workflow)
+    order = Order(name, **sizes.dialogues, seed=made["seed"], workflow_id=found)
+    result = _run(ctx, "generate", asdict(order), f"dialogues for {workflow.name}")
     made["dialogues"] = {split: result[split] for split in SPLITS}
     return ", ".join(f"{result[split]:,} {split}" for split in SPLITS) + f", {result['quarantined']} quarantined"
 

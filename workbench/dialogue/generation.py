@@ -38,6 +38,8 @@ class Order:
     least: int = 30
     seed: int = 42
     writer: str = WRITER
+    workflow_id: str | None = None
+    """The workflow's hash when it was ordered, so that an edited file makes a new job."""
 
     def size(self, split: Split) -> int:
         """Dialogues ordered for a split."""
