@@ -70,7 +70,10 @@ class Reply:
 class Client(Protocol):
     """Implemented by the anthropic and openai SDK clients, the local server's client and the fakes in the tests."""
 
-    model: str
+    @property
+    def model(self) -> str:
+        """The model's name as its server knows it."""
+        ...
 
     async def complete(self, request: Request) -> Reply:
         """The whole reply. Raises ServiceError when the service cannot answer after the retries."""

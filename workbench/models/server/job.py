@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.errors import UserError
 
@@ -26,7 +26,7 @@ def main(ctx: JobContext) -> dict[str, object]:
 
     Other args: `name` (the model's name in the protocol), `dtype` (auto, bfloat16, float32), `idle_minutes` (0: never
     stop by itself), `cache_mb`, `private` (ask for a bearer token, which lies in `token`, mode 0600). Writes
-    `server.json {url, model, folder, version, dtype, pid}` when it listens and removes it at the end.
+    `server.json {url, model, folder, version, dtype, private, pid}` when it listens and removes it at the end.
     """
     from workbench.models.server.app import Service
     from workbench.models.server.engine import load_engine
@@ -37,17 +37,23 @@ def main(ctx: JobContext) -> dict[str, object]:
         raise UserError(f"{folder}: no model here (config.json is missing); name a run or a Hugging Face folder")
     listener = listen(int(args.get("port") or 0))
     set_threads()
-    ctx.event("stage", name="load", why="the weights go into memory once and stay there")
+    ctx.stage("load", "the weights go into memory once and stay there")
     engine = load_engine(folder, str(args.get("dtype") or "auto"), int(args.get("cache_mb") or 1024) << 20)
     engine.start()
     service = Service(engine, str(args.get("name") or folder.name), _token(ctx) if args.get("private") else None)
     port = int(listener.getsockname()[1])
     record = ctx.folder / "server.json"
-    facts = {"folder": str(folder), "version": str(args.get("version", "")), "dtype": str(args.get("dtype") or "auto")}
-    _write_private(
-        record, json.dumps({"url": f"http://{LOOPBACK}:{port}/v1", "model": service.model, "pid": os.getpid(), **facts})
-    )
-    ctx.event("stage", name="serve", why=f"answering on {LOOPBACK}:{port}")
+    facts = {
+        "url": f"http://{LOOPBACK}:{port}/v1",
+        "model": service.model,
+        "folder": str(folder),
+        "version": str(args.get("version", "")),
+        "dtype": str(args.get("dtype") or "auto"),
+        "private": service.token is not None,
+        "pid": os.getpid(),
+    }
+    _write_private(record, json.dumps(facts))
+    ctx.stage("serve", f"answering on {LOOPBACK}:{port}")
     try:
         ended = asyncio.run(_serve(service, listener, ctx, float(args.get("idle_minutes", IDLE_MINUTES))))
     finally:
@@ -112,14 +118,3 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     aside.replace(path)
-
-
-def version_of(folder: Path) -> str:
-    """Changes whenever the weights in `folder` do (names, sizes and times of its safetensors files)."""
-    stamps: list[Any] = []
-    for file in sorted(folder.glob("*.safetensors")):
-        stat = file.stat()
-        stamps.append([file.name, stat.st_size, stat.st_mtime_ns])
-    from workbench.workflow.hashing import digest
-
-    return digest(stamps)

@@ -1,0 +1,145 @@
+"""Claude through the anthropic SDK (version 2): messages, streaming, prompt caching of long system prompts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from typing import Any
+
+from workbench.errors import UserError
+from workbench.models.attempt import AttemptFailed, attempt_failed
+from workbench.models.capabilities import capability
+from workbench.models.client import ChatMessage, Reply, Request, StopReason, Usage
+
+OPENING = "(The conversation begins. Speak first.)"
+"""The user message inserted where a conversation opens with the assistant: the API wants a user to begin."""
+SILENCE = "(says nothing)"
+"""What stands for an empty message, which the API refuses."""
+SAMPLING_VERSION = "2023-06-01"
+"""The newest API version that takes a temperature (evaluation.md); sent only to models that still sample."""
+_CHARACTERS_A_TOKEN = 4
+_REASONS: dict[str, StopReason] = {
+    "end_turn": "end",
+    "stop_sequence": "end",
+    "tool_use": "end",
+    "pause_turn": "length",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+
+
+def anthropic_key() -> str:
+    """ANTHROPIC_API_KEY. Raises UserError when it is not set."""
+    key = os.environ.get("ANTHROPIC_API_KEY", "").strip()
+    if not key:
+        raise UserError("ANTHROPIC_API_KEY is not set: models named anthropic/… need it in the environment")
+    return key
+
+
+def to_turns(messages: Iterable[ChatMessage]) -> tuple[str, list[dict[str, str]]]:
+    """System text and turns as the API wants them: a user first, none empty."""
+    system: list[str] = []
+    turns: list[dict[str, str]] = []
+    for message in messages:
+        if message.role == "system":
+            system.append(message.content)
+        else:
+            turns.append({"role": message.role, "content": message.content.strip() or SILENCE})
+    if not turns or turns[0]["role"] != "user":
+        turns.insert(0, {"role": "user", "content": OPENING})
+    return "\n\n".join(system), turns
+
+
+class AnthropicClient:
+    """One attempt a call, no retries; failures are AttemptFailed."""
+
+    def __init__(self, model: str, key: str, base_url: str | None = None, *, timeout_s: float = 300.0) -> None:
+        try:
+            import anthropic
+        except ModuleNotFoundError as error:
+            raise UserError("the anthropic package is not installed: pip install anthropic") from error
+        self._sdk = anthropic
+        self.model = model
+        self._capability = capability(model)
+        self._client = anthropic.AsyncAnthropic(api_key=key, base_url=base_url, max_retries=0, timeout=timeout_s)
+
+    def _params(self, request: Request) -> dict[str, Any]:
+        system, turns = to_turns(request.messages)
+        params: dict[str, Any] = {"model": self.model, "max_tokens": request.max_tokens, "messages": turns}
+        if system:
+            block: dict[str, Any] = {"type": "text", "text": system}
+            if len(system) >= _CHARACTERS_A_TOKEN * self._capability.cache_tokens:
+                block["cache_control"] = {"type": "ephemeral"}
+            params["system"] = [block]
+        if request.stop:
+            params["stop_sequences"] = list(request.stop)
+        if request.temperature is not None and self._capability.sampling:
+            params["extra_headers"] = {"anthropic-version": SAMPLING_VERSION}
+            params["extra_body"] = {"temperature": request.temperature}
+        return params
+
+    async def complete(self, request: Request) -> Reply:
+        """The whole reply of one attempt."""
+        began = time.perf_counter()
+        try:
+            answer = await self._client.messages.create(**self._params(request))
+            spent = time.perf_counter() - began
+            text = "".join(block.text for block in answer.content if block.type == "text")
+            return self._reply(text, answer.stop_reason, _usage(answer.usage), spent, spent)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """Chunks as they come, then the Reply. A stream that ends without a stop reason is a failed attempt."""
+        began = time.perf_counter()
+        first: float | None = None
+        text, reason, usage = "", None, Usage()
+        try:
+            async with await self._client.messages.create(**self._params(request), stream=True) as events:
+                async for event in events:
+                    if event.type == "message_start":
+                        usage = _usage(event.message.usage)
+                    elif event.type == "content_block_delta" and event.delta.type == "text_delta":
+                        first = first or time.perf_counter() - began
+                        text += event.delta.text
+                        yield event.delta.text
+                    elif event.type == "message_delta":
+                        reason = event.delta.stop_reason or reason
+                        usage = replace(usage, output=event.usage.output_tokens)
+            if reason is None:
+                raise AttemptFailed("cut", f"{self.model}: the stream ended in mid-reply")
+            spent = time.perf_counter() - began
+            reply = self._reply(text, reason, usage, spent, first or spent)
+        except Exception as error:
+            raise self._failed(error) from error
+        yield reply
+
+    def _failed(self, error: Exception) -> AttemptFailed:
+        failed = attempt_failed(self._sdk, self.model, error)
+        if failed.status == 400 and self._capability.sampling and "temperature" in str(failed):
+            self._capability = replace(self._capability, sampling=False)
+            return AttemptFailed("unsupported", str(failed), 400)
+        return failed
+
+    def _reply(self, text: str, reason: str | None, usage: Usage, spent: float, first: float) -> Reply:
+        if reason is None:
+            raise AttemptFailed("malformed", f"{self.model}: the answer has no stop reason")
+        sampling = {} if self._capability.sampling else {"sampling": "the model's own: it takes no temperature"}
+        detail = {"stop_reason": reason, **sampling}
+        return Reply(text, _REASONS.get(reason, "end"), usage, spent, first, None, self.model, detail)
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._client.close()
+
+
+def _usage(usage: Any) -> Usage:
+    return Usage(
+        input=int(usage.input_tokens),
+        output=int(usage.output_tokens),
+        cache_read=int(usage.cache_read_input_tokens or 0),
+        cache_write=int(usage.cache_creation_input_tokens or 0),
+    )

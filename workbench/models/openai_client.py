@@ -1,0 +1,163 @@
+"""The OpenAI chat-completions protocol: GPT models, and every server that speaks it (ours, vLLM, llama.cpp, Ollama)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from workbench.errors import UserError
+from workbench.models.attempt import AttemptFailed, attempt_failed
+from workbench.models.capabilities import capability
+from workbench.models.client import Reply, Request, StopReason, Usage
+
+OPENAI_URL = "https://api.openai.com/v1"
+_REASONS: dict[str, StopReason] = {"stop": "end", "length": "length", "content_filter": "refusal"}
+
+
+def openai_key() -> str:
+    """OPENAI_API_KEY. Raises UserError when it is not set."""
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not key:
+        raise UserError("OPENAI_API_KEY is not set: models named openai/… need it in the environment")
+    return key
+
+
+class OpenAIClient:
+    """One attempt a call, no retries; failures are AttemptFailed.
+
+    `constrained`: send `choices` as `structured_outputs` (vLLM's form, ours too). `official`: the OpenAI API itself,
+    whose newer parameter names other servers do not know.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        key: str,
+        base_url: str = OPENAI_URL,
+        *,
+        constrained: bool = False,
+        timeout_s: float = 300.0,
+    ) -> None:
+        try:
+            import openai
+        except ModuleNotFoundError as error:
+            raise UserError("the openai package is not installed: pip install openai") from error
+        self._sdk = openai
+        self.model = model
+        self._constrained = constrained
+        self._official = base_url == OPENAI_URL
+        self._capability = capability(model) if self._official else replace(capability(""), sampling=True)
+        loopback = urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
+        self._client = openai.AsyncOpenAI(
+            api_key=key,
+            base_url=base_url,
+            max_retries=0,
+            timeout=timeout_s,
+            # a proxy of the environment has no business between us and our own machine
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
+        )
+
+    def _params(self, request: Request) -> dict[str, Any]:
+        params: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            ("max_completion_tokens" if self._official else "max_tokens"): request.max_tokens,
+        }
+        if self._capability.sampling:
+            if request.temperature is not None:
+                params["temperature"] = request.temperature
+            if request.seed is not None:
+                params["seed"] = request.seed
+        if request.stop:
+            params["stop"] = list(request.stop)
+        if request.choices and self._constrained:
+            params["extra_body"] = {"structured_outputs": {"choice": list(request.choices)}}
+        return params
+
+    async def complete(self, request: Request) -> Reply:
+        """The whole reply of one attempt."""
+        began = time.perf_counter()
+        try:
+            answer = await self._client.chat.completions.create(**self._params(request))
+            spent = time.perf_counter() - began
+            choice = answer.choices[0]
+            text = choice.message.content or choice.message.refusal or ""
+            reason = "content_filter" if choice.message.refusal else choice.finish_reason
+            return self._reply(text, reason, answer.usage, spent, spent, _scores(choice))
+        except Exception as error:
+            raise self._failed(error) from error
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """Chunks as they come, then the Reply. A stream that ends without a finish reason is a failed attempt."""
+        began = time.perf_counter()
+        first: float | None = None
+        text, reason, usage, scores = "", None, None, dict[str, object]()
+        try:
+            events = await self._client.chat.completions.create(
+                **self._params(request), stream=True, stream_options={"include_usage": True}
+            )
+            async with events:
+                async for event in events:
+                    usage = event.usage or usage
+                    for choice in event.choices:
+                        chunk = choice.delta.content or getattr(choice.delta, "refusal", None) or ""
+                        if getattr(choice.delta, "refusal", None):
+                            reason = "content_filter"
+                        if chunk:
+                            first = first or time.perf_counter() - began
+                            text += chunk
+                            yield chunk
+                        reason = reason or choice.finish_reason
+                        scores = _scores(choice) or scores
+            if reason is None:
+                raise AttemptFailed("cut", f"{self.model}: the stream ended in mid-reply")
+            spent = time.perf_counter() - began
+            reply = self._reply(text, reason, usage, spent, first or spent, scores)
+        except Exception as error:
+            raise self._failed(error) from error
+        yield reply
+
+    def _failed(self, error: Exception) -> AttemptFailed:
+        failed = attempt_failed(self._sdk, self.model, error)
+        if failed.status == 400 and self._capability.sampling and "temperature" in str(failed):
+            self._capability = replace(self._capability, sampling=False)
+            return AttemptFailed("unsupported", str(failed), 400)
+        return failed
+
+    def _reply(
+        self, text: str, reason: str | None, usage: Any, spent: float, first: float, scores: dict[str, object]
+    ) -> Reply:
+        if reason is None or not isinstance(text, str):
+            raise AttemptFailed("malformed", f"{self.model}: the answer has no finish reason")
+        detail: dict[str, object] = dict(scores)
+        if not self._capability.sampling:
+            detail["sampling"] = "the model's own: it takes no temperature"
+        counted = _usage(usage)
+        if counted is None:
+            detail["usage"] = "not reported"
+        return Reply(text, _REASONS.get(reason, "end"), counted or Usage(), spent, first, None, self.model, detail)
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._client.close()
+
+
+def _scores(choice: Any) -> dict[str, object]:
+    found = (choice.model_extra or {}).get("choice_scores")
+    return (
+        {"scores": {s["text"]: s["logprob"] for s in found}, "shares": {s["text"]: s["share"] for s in found}}
+        if (isinstance(found, list))
+        else {}
+    )
+
+
+def _usage(usage: Any) -> Usage | None:
+    if usage is None:
+        return None
+    details = usage.prompt_tokens_details
+    cached = int((details.cached_tokens if details else 0) or 0)
+    return Usage(input=int(usage.prompt_tokens) - cached, output=int(usage.completion_tokens), cache_read=cached)
