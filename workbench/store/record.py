@@ -80,6 +80,19 @@ class Record:
         finally:
             self._depth = 0
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads in the block see the record as it was at its beginning, whatever others write meanwhile."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
+
+    def stream(self, sql: str, arguments: Sequence[object] = ()) -> Iterator[Row]:
+        """The rows of a SELECT one by one, with the memory of one."""
+        return iter(self.connection.execute(sql, arguments))
+
     def query(self, sql: str, arguments: Sequence[object] = ()) -> list[Row]:
         """All rows of a SELECT."""
         return self.connection.execute(sql, arguments).fetchall()

@@ -1,0 +1,191 @@
+"""Rows from one record to another with the same ids: what belongs together, out as plain dicts and in again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from workbench.errors import UserError
+from workbench.store.encode import to_json
+from workbench.store.record import Record
+
+RowDict = dict[str, object]
+
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "workflows": ("id",),
+    "scenarios": ("id",),
+    "dialogues": ("id",),
+    "reviews": ("id",),
+    "datasets": ("id",),
+    "dataset_items": ("dataset_id", "dialogue_id"),
+    "runs": ("id",),
+    "comparisons": ("id",),
+    "conversations": ("id",),
+    "messages": ("owner_kind", "owner_id", "idx"),
+    "verdicts": ("id",),
+    "measures": ("conversation_id", "name"),
+    "calls": ("id",),
+    "jobs": ("id",),
+}
+"""Tables in the order in which they can be filled (what is referred to first), with their keys."""
+
+_OWNERS = {
+    "reviews": ("dialogue_id", "dialogues"),
+    "dataset_items": ("dataset_id", "datasets"),
+    "verdicts": ("conversation_id", "conversations"),
+    "measures": ("conversation_id", "conversations"),
+}
+"""Tables that go with the rows of another one: (the column that names the owner, the owner's table)."""
+
+_FINISHED_WINS = ("runs", "comparisons", "conversations")
+"""Rows that change: one that is done replaces one that is not; in all other cases what is there stays."""
+
+_JSON = {
+    "path", "nodes", "deviations", "checks", "provenance", "data", "tags", "manifest", "recipe", "summary", "config",
+    "totals", "evidence", "detail", "canonical",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to carry, by ids; each brings along all that it refers to. A workflow brings all that was made from it."""
+
+    workflows: frozenset[str] = frozenset()
+    datasets: frozenset[str] = frozenset()
+    runs: frozenset[str] = frozenset()
+    comparisons: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.workflows or self.datasets or self.runs or self.comparisons)
+
+
+Closure = dict[str, set[str]]
+"""Table → ids of the rows to carry, complete under foreign keys."""
+
+
+def closure(rec: Record, wanted: Selection) -> Closure:
+    """The ids of all rows that `wanted` (everything, if it is empty) needs to stand on its own."""
+    workflows = set(wanted.workflows) if wanted else _ids(rec, "SELECT id FROM workflows")
+    of_workflow = "SELECT id FROM {} WHERE workflow_id IN"
+    runs = set(wanted.runs) | _ids(rec, of_workflow.format("runs"), workflows)
+    datasets = set(wanted.datasets) | _ids(rec, of_workflow.format("datasets"), workflows)
+    datasets |= _ids(rec, "SELECT dataset_id FROM runs WHERE id IN", runs)
+    comparisons = set(wanted.comparisons) | _ids(rec, of_workflow.format("comparisons"), workflows)
+    dialogues = _ids(rec, of_workflow.format("dialogues"), workflows)
+    dialogues |= _ids(rec, "SELECT dialogue_id FROM dataset_items WHERE dataset_id IN", datasets)
+    conversations = _ids(rec, of_workflow.format("conversations"), workflows)
+    conversations |= _ids(rec, "SELECT id FROM conversations WHERE comparison_id IN", comparisons)
+    scenarios = _ids(rec, of_workflow.format("scenarios"), workflows)
+    scenarios |= _ids(rec, "SELECT scenario_id FROM dialogues WHERE id IN", dialogues)
+    scenarios |= _ids(rec, "SELECT scenario_id FROM conversations WHERE id IN", conversations)
+    found: Closure = {
+        "scenarios": scenarios,
+        "dialogues": dialogues,
+        "datasets": datasets,
+        "runs": runs,
+        "comparisons": comparisons,
+        "conversations": conversations,
+    }
+    for table, ids in found.items():
+        workflows |= _ids(rec, f"SELECT workflow_id FROM {table} WHERE id IN", ids)
+    jobs = _ids(rec, "SELECT job_id FROM runs WHERE id IN", runs)
+    return {"workflows": workflows, **found, "jobs": jobs if wanted else jobs | _ids(rec, "SELECT id FROM jobs")}
+
+
+def rows_out(rec: Record, table: str, chosen: Closure) -> Iterator[RowDict]:
+    """The rows of `table` that belong to `chosen`, without their row ids."""
+    if table == "messages":
+        for kind, owners in (("dialogue", "dialogues"), ("conversation", "conversations")):
+            condition = f"owner_kind = '{kind}' AND owner_id IN"
+            yield from _rows(rec, "messages", condition, chosen[owners])
+    elif table == "calls":
+        yield from _rows(rec, "calls", "owner_id IN", set().union(*chosen.values()))
+    else:
+        column, owners = _OWNERS.get(table, ("id", table))
+        yield from _rows(rec, table, f"{column} IN", chosen[owners])
+
+
+def rows_in(rec: Record, source: Callable[[str], Iterable[RowDict]]) -> dict[str, int]:
+    """Take in the rows that `source(table)` yields, all or nothing; returns how many of each table were new or newer.
+
+    Rows that are here already stay, except that a finished run, comparison or conversation replaces an unfinished one.
+    Raises UserError for rows that do not fit the schema.
+    """
+    counts: dict[str, int] = {}
+    with rec.write():
+        taken: set[str] = set()
+        for table in TABLES:
+            rows = (_checked(rec, table, row) for row in source(table))
+            if table == "messages":
+                kept_out = _ids(rec, "SELECT id FROM conversations") - taken
+                rows = (r for r in rows if r["owner_kind"] == "dialogue" or r["owner_id"] not in kept_out)
+            counts[table] = _take(rec, table, rows, taken)
+    return counts
+
+
+def _take(rec: Record, table: str, rows: Iterable[RowDict], taken: set[str]) -> int:
+    """Insert rows one batch after the other; conversations that were inserted or replaced are added to `taken`."""
+    count = 0
+    batch: list[RowDict] = []
+    for row in rows:
+        if table in _FINISHED_WINS:
+            count += _take_changing(rec, table, row, taken)
+            continue
+        batch.append(row)
+        if len(batch) == 500:
+            count += rec.put(table, batch, key=TABLES[table])
+            batch = []
+    return count + (rec.put(table, batch, key=TABLES[table]) if batch else 0)
+
+
+def _take_changing(rec: Record, table: str, row: RowDict, taken: set[str]) -> int:
+    here = rec.one(f"SELECT status FROM {table} WHERE id = ?", (row["id"],))
+    if here and (here["status"] == "done" or row["status"] != "done"):
+        return 0
+    rec.put(table, [row], conflict="update")
+    if table == "conversations":
+        taken.add(str(row["id"]))
+        rec.execute("DELETE FROM messages WHERE owner_kind = 'conversation' AND owner_id = ?", (row["id"],))
+        rec.execute("DELETE FROM measures WHERE conversation_id = ?", (row["id"],))
+    return 1
+
+
+def _checked(rec: Record, table: str, row: RowDict) -> RowDict:
+    columns = _columns(rec, table)
+    if set(row) != set(columns):
+        odd = ", ".join(sorted(set(row) ^ set(columns))[:3])
+        raise UserError(f"a row of {table} does not fit this record (columns {odd}): was it made by another version?")
+    for name, value in row.items():
+        if not isinstance(value, str | int | float | None) or (name in _JSON and not _is_json(value)):
+            raise UserError(
+                f"a row of {table} has an impossible value in {name}: the file is damaged or was tampered with"
+            )
+    return {name: row[name] for name in columns}
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.loads(value if isinstance(value, str) else "?")
+    except ValueError:
+        return False
+    return True
+
+
+def _columns(rec: Record, table: str) -> list[str]:
+    return [
+        row["name"] for row in rec.query("SELECT name FROM pragma_table_info(?)", (table,)) if row["name"] != "rowid"
+    ]
+
+
+def _rows(rec: Record, table: str, condition: str, ids: set[str]) -> Iterator[RowDict]:
+    sql = f"SELECT {', '.join(_columns(rec, table))} FROM {table} WHERE {condition} (SELECT value FROM json_each(?))"
+    for row in rec.stream(sql, (to_json(sorted(ids)),)):
+        yield dict(row)
+
+
+def _ids(rec: Record, sql: str, among: set[str] | None = None) -> set[str]:
+    """The first column, without NULLs; `among` completes an SQL text that ends in IN."""
+    complete = sql if among is None else f"{sql} (SELECT value FROM json_each(?))"
+    arguments = () if among is None else (to_json(sorted(among)),)
+    return {row[0] for row in rec.query(complete, arguments) if row[0] is not None}
