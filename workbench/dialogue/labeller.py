@@ -200,6 +200,14 @@ class Labeller:
         return edge.source if edge else unit
 
 
+def acts_after(workflow: Workflow) -> dict[str | None, set[tuple[str, ...]]]:
+    """The speaking places (`Act.units`) that the graph allows after a user node, under None those that may open."""
+    table: dict[str | None, set[tuple[str, ...]]] = {}
+    for act, before in _acts(workflow):
+        table.setdefault(before, set()).add(act.units)
+    return table
+
+
 def _acts(workflow: Workflow) -> list[tuple[Act, str | None]]:
     """Every sequence of speaking places between two user messages, with the user node it follows (None: the
     opening)."""

@@ -1,0 +1,116 @@
+"""Putting a held conversation, its measures and its verdicts into the record, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from workbench.agents.audit import Audit, audit
+from workbench.agents.conversation import Conversation
+from workbench.dialogue.model import Scenario
+from workbench.evaluation.assess import Assessment, Assessor
+from workbench.evaluation.plan import Row
+from workbench.evaluation.rules import JUDGE, RUBRIC_HASH, judge
+from workbench.store.conversations import put_conversation
+from workbench.store.record import Record
+from workbench.store.rows import ConversationRow, MeasureRow, MessageRow, VerdictRow
+from workbench.store.verdicts import put_measures, put_verdicts
+from workbench.workflow.hashing import digest
+
+
+def message_rows(assessor: Assessor, conversation: Conversation) -> list[MessageRow]:
+    """The messages for the record: agents' with their label, users' with the question they understood."""
+    rows = []
+    for spoken in conversation.messages:
+        if spoken.role == "agent":
+            label = assessor.labeller.label(spoken.text)
+            seen: dict[str, Any] = (
+                {"act": label.name, "nodes": label.nodes, "score": round(label.score, 3)}
+                if label
+                else {"act": "unknown"}
+            )
+        else:
+            simulated = conversation.user == "agenda"
+            seen = {"question": spoken.question, "planned": spoken.planned, "simulated": simulated}
+        rows.append(
+            MessageRow(
+                role=spoken.role,
+                text=spoken.text,
+                nodes=spoken.nodes,
+                edges=spoken.edges,
+                move=spoken.move,
+                deviation=spoken.deviation,
+                facts=spoken.facts,
+                usage=asdict(spoken.usage),
+                calls=spoken.calls,
+                latency_s=spoken.latency_s,
+                ttft_s=spoken.ttft_s,
+                cost=spoken.cost,
+                label=seen,
+                created=spoken.at,
+            )
+        )
+    return rows
+
+
+def keep(
+    rec: Record,
+    assessor: Assessor,
+    row: Row,
+    comparison: str,
+    workflow_id: str,
+    conversation: Conversation,
+    provenance: dict[str, Any],
+) -> None:
+    """Store a finished conversation with all that is measured on it. One that infrastructure broke is stored as failed,
+    without measures, and will be held again by the next run."""
+    messages = message_rows(assessor, conversation)
+    missing = conversation.is_missing
+    assessment = None if missing else assessor.assess(row.scenario, messages, conversation.ended_by)
+    stored = ConversationRow(
+        id=row.id,
+        comparison_id=comparison,
+        agent=row.agent.text,
+        condition=row.condition,
+        scenario_id=row.scenario.id,
+        workflow_id=workflow_id,
+        rep=row.repetition,
+        seed=row.scenario.seed,
+        status="failed" if missing else "done",
+        terminal=assessment.terminal if assessment else None,
+        ended_by=conversation.ended_by,
+        totals=conversation.totals() | ({"error": conversation.error} if conversation.error else {}),
+        provenance=provenance | {"user": conversation.user},
+        created=conversation.started,
+    )
+    with rec.write():
+        put_conversation(rec, stored, messages)
+        if assessment:
+            found = audit(assessor.workflow, row.scenario, conversation)
+            put_measures(rec, [*measure_rows(row.id, assessment), *_audit_rows(row.id, found)])
+            put_verdicts(rec, verdict_rows(row.id, assessor, assessment))
+
+
+def measure_rows(conversation_id: str, found: Assessment) -> list[MeasureRow]:
+    """The measures of a conversation as rows."""
+    return [MeasureRow(conversation_id, name, value, detail) for name, (value, detail) in found.measures().items()]
+
+
+def verdict_rows(conversation_id: str, assessor: Assessor, found: Assessment) -> list[VerdictRow]:
+    """The rules judge's verdicts as rows; the id hashes conversation, judge, criterion and rubric."""
+    rows = []
+    for finding in judge(assessor, found):
+        quotes = [{"message": index, "quote": words} for index, words in finding.quotes]
+        evidence = {"why": finding.note, "quotes": quotes, "quote": finding.quotes[0][1] if finding.quotes else ""}
+        key = digest([conversation_id, JUDGE, finding.criterion, RUBRIC_HASH])
+        rows.append(VerdictRow(key, conversation_id, JUDGE, finding.criterion, finding.score, evidence, RUBRIC_HASH))
+    return rows
+
+
+def assess_row(assessor: Assessor, scenario: Scenario, row: ConversationRow, messages: list[MessageRow]) -> Assessment:
+    """Measure a stored conversation again."""
+    return assessor.assess(scenario, messages, row.ended_by or "")
+
+
+def _audit_rows(conversation_id: str, found: Audit) -> list[MeasureRow]:
+    return [MeasureRow(conversation_id, "user_errors", float(found.errors), asdict(found))]

@@ -1,0 +1,135 @@
+"""What an evaluation is to do: which agents hold which conversations, and the ids that make it resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from workbench.agents.names import AgentName, parse_name
+from workbench.dialogue.datasets import find_dataset
+from workbench.dialogue.generation import Order, planned_scenarios
+from workbench.dialogue.model import Scenario
+from workbench.errors import UserError
+from workbench.store.datasets import dataset_dialogues
+from workbench.store.find import find
+from workbench.store.record import Record
+from workbench.workflow.hashing import digest, workflow_hash
+from workbench.workflow.model import Split, Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """The arguments of an `evaluate` job.
+
+    `limits` gives an agent fewer scenarios than the others (the first so many of the same set). `dataset` names the
+    data
+    set whose test scenarios come first; beyond them, or without it, scenarios are designed from the seed. `user` is
+    `agenda` or `llm:MODEL`. `hourly_price` is what an hour of the local machine costs in dollars, None if unknown.
+    """
+
+    workflow: str
+    agents: tuple[str, ...]
+    scenarios: int = 40
+    split: Split = "test"
+    seed: int = 42
+    repetitions: int = 1
+    concurrency: int = 16
+    user: str = "agenda"
+    limits: Mapping[str, int] = field(default_factory=dict)
+    dataset: str | None = None
+    name: str = ""
+    hourly_price: float | None = None
+    workflow_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One conversation to be held. `id` hashes all that it depends on, so it is held once."""
+
+    id: str
+    agent: AgentName
+    condition: str
+    scenario: Scenario
+    repetition: int
+
+
+def plan_of(args: Mapping[str, Any]) -> EvaluationPlan:
+    """Read a job's arguments. Raises UserError for unknown ones and for values out of range."""
+    known = {f.name for f in fields(EvaluationPlan)}
+    if unknown := sorted(set(args) - known):
+        raise UserError(f"unknown argument of an evaluation: {', '.join(unknown)} (known: {', '.join(sorted(known))})")
+    plan = EvaluationPlan(**{**args, "agents": tuple(args.get("agents", ()))})
+    if not plan.agents:
+        raise UserError("name at least one agent, such as compiled:RUN or oracle")
+    for name in ("scenarios", "repetitions", "concurrency"):
+        if getattr(plan, name) < 1:
+            raise UserError(f"{name} must be at least 1, not {getattr(plan, name)}")
+    if plan.split == "train":
+        raise UserError("an evaluation uses the test or the dev split; training scenarios are known to the agent")
+    return plan
+
+
+def scenario_set(rec: Record, workflow: Workflow, plan: EvaluationPlan) -> list[Scenario]:
+    """The frozen set: the data set's own scenarios of the split, then designed ones; the same for every agent."""
+    chosen: dict[str, Scenario] = {}
+    if plan.dataset:
+        dataset = find_dataset(rec, plan.dataset)
+        for dialogue, _ in dataset_dialogues(rec, dataset.id, plan.split):
+            chosen.setdefault(dialogue.scenario.id, dialogue.scenario)
+    if len(chosen) < plan.scenarios:
+        order = Order(plan.workflow, dev=plan.scenarios, test=plan.scenarios, seed=plan.seed)
+        for scenario in planned_scenarios(workflow, order, plan.split):
+            chosen.setdefault(scenario.id, scenario)
+    return list(chosen.values())[: plan.scenarios]
+
+
+def comparison_id(rec: Record, workflow: Workflow, plan: EvaluationPlan, scenarios: list[Scenario]) -> str:
+    """The id of the comparison: workflow, agents (a run by its id, not its name), scenarios, user and repetitions."""
+    agents = [identity(rec, parse_name(name)) for name in plan.agents]
+    setting = {k: v for k, v in asdict(plan).items() if k in ("repetitions", "user", "limits", "name")}
+    return digest([workflow_hash(workflow), agents, [s.id for s in scenarios], setting])
+
+
+def rows_of(rec: Record, plan: EvaluationPlan, comparison: str, scenarios: list[Scenario]) -> list[list[Row]]:
+    """The conversations to hold, a list an agent, repetitions innermost."""
+    conditions = condition_names([parse_name(name) for name in plan.agents])
+    table: list[list[Row]] = []
+    for text in plan.agents:
+        agent = parse_name(text)
+        few = scenarios[: plan.limits.get(text, len(scenarios))]
+        table.append(
+            [
+                Row(digest([comparison, identity(rec, agent), s.id, rep]), agent, conditions[agent.text], s, rep)
+                for s in few
+                for rep in range(plan.repetitions)
+            ]
+        )
+    return table
+
+
+def condition_names(agents: list[AgentName]) -> dict[str, str]:
+    """A short column name for every agent: its kind, or its full name where a kind occurs twice."""
+    kinds = [agent.kind for agent in agents]
+    return {a.text: a.kind if kinds.count(a.kind) == 1 else a.text for a in agents}
+
+
+def identity(rec: Record, agent: AgentName) -> str:
+    """The agent's name with a run's name replaced by its id, so that a new run of that name is a new agent."""
+    if agent.model and agent.model.startswith("local/"):
+        try:
+            return f"{agent.kind}:{find(rec, 'run', agent.model.removeprefix('local/'))}"
+        except UserError:
+            return agent.text
+    return agent.text
+
+
+def is_untrained(rec: Record, agent: AgentName) -> bool:
+    """Whether the agent runs on a local model that is no run of ours: the untrained baseline."""
+    if not agent.model or not agent.model.startswith("local/"):
+        return False
+    try:
+        find(rec, "run", agent.model.removeprefix("local/"))
+    except UserError:
+        return True
+    return False
