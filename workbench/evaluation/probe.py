@@ -10,12 +10,18 @@ from typing import Any
 from workbench.agents.compiled import system_text
 from workbench.agents.conversation import Limits, limits_for
 from workbench.agents.users import AgendaUser
-from workbench.dialogue.generation import Order, planned_scenarios
+from workbench.dialogue.datasets import find_dataset
 from workbench.dialogue.model import Message, Scenario
 from workbench.dialogue.scripted import write
+from workbench.errors import UserError
 from workbench.evaluation.assess import Assessor
+from workbench.home import Home
+from workbench.store import connect
+from workbench.store.datasets import dataset_dialogues
 from workbench.store.rows import MessageRow
+from workbench.store.workflows import get_workflow
 from workbench.training.answering import Answer, Probe, ProbeReport
+from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.load import load_workflow
 from workbench.workflow.model import Workflow
 
@@ -35,20 +41,33 @@ class _Talk:
     ended_by: str = ""
 
 
-def path_probe(workflow_name: str, n: int = 12, seed: int = 7) -> Probe:
-    """A probe for the trainer (`"probe": "workbench.evaluation.probe:path_probe"`): pass-rate over `n` dev scenarios.
+def path_probe(home: Home, dataset: str, n: int = 12) -> Probe:
+    """The trainer's probe (`"probe": "workbench.evaluation.probe:path_probe"`): pass-rate over `n` of the data set's dev
+    scenarios.
 
-    A conversation passes if it ends at the right terminal and every hub took the branch demanded.
+    A conversation passes if it ends at the right terminal and every hub took the branch demanded. Raises UserError if the
+    workflow is no longer the one of the data set.
     """
-    workflow = load_workflow(workflow_name)
+    workflow, scenarios = _dev_scenarios(home, dataset)
     assessor = Assessor(workflow)
-    scenarios = list(planned_scenarios(workflow, Order(workflow.name, dev=max(n, SHOWN), seed=seed), "dev"))
+    chosen = scenarios[:n]
 
     def probe(answer: Answer) -> ProbeReport:
-        rate = path_pass_rate(assessor, scenarios[:n], answer)
-        return ProbeReport(rate, len(scenarios[:n]), samples(workflow, scenarios[:SHOWN], answer))
+        rate = path_pass_rate(assessor, chosen, answer) if chosen else None
+        return ProbeReport(rate, len(chosen), samples(workflow, scenarios[:SHOWN], answer))
 
     return probe
+
+
+def _dev_scenarios(home: Home, dataset: str) -> tuple[Workflow, list[Scenario]]:
+    with connect(home, readonly=True) as rec:
+        row = find_dataset(rec, dataset)
+        stored = get_workflow(rec, row.workflow_id)
+        source = stored.source if stored and stored.source else str(row.manifest["workflow"])
+        workflow = load_workflow(source)
+        if workflow_hash(workflow) != row.workflow_id:
+            raise UserError(f"{source} has changed since data set {row.name} was built; build the data set again")
+        return workflow, [dialogue.scenario for dialogue, _ in dataset_dialogues(rec, row.id, "dev")]
 
 
 def path_pass_rate(assessor: Assessor, scenarios: Sequence[Scenario], generate: Generate) -> float:
