@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from workbench.training import template
 
 Chat = list[dict[str, str]]
-Answer = Callable[[Sequence[Chat]], list[str]]
-"""Chats that end before an assistant's turn → the model's next messages (greedy, at most 120 tokens each)."""
+
+_SHOWN_TOKENS = 48
+"""An untrained model never stops by itself: what is only shown is cut here."""
+
+
+class Answer(Protocol):
+    """Chats that end before an assistant's turn → the model's next messages, greedy, at most `max_tokens` each."""
+
+    def __call__(self, chats: Sequence[Chat], max_tokens: int = 120) -> list[str]:
+        """One answer a chat, in their order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +37,13 @@ class ProbeReport:
 Probe = Callable[[Answer], ProbeReport]
 
 
-def answer_with(model: Any, tokenizer: Any, max_new_tokens: int = 120, batch: int = 16) -> Answer:
+def answer_with(model: Any, tokenizer: Any, batch: int = 16) -> Answer:
     """Greedy answers of `model` (in evaluation mode), batched with padding on the left."""
     import torch
 
     end = tokenizer.convert_tokens_to_ids(template.TURN_END)
 
-    def answer(chats: Sequence[Chat]) -> list[str]:
+    def answer(chats: Sequence[Chat], max_tokens: int = 120) -> list[str]:
         prompts = [template.token_ids(tokenizer, chat, reply=True) for chat in chats]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         answers = [""] * len(prompts)
@@ -47,7 +56,7 @@ def answer_with(model: Any, tokenizer: Any, max_new_tokens: int = 120, batch: in
             )
             with torch.inference_mode():
                 out = model.generate(
-                    input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, eos_token_id=end, do_sample=False
+                    input_ids=ids, attention_mask=mask, max_new_tokens=max_tokens, eos_token_id=end, do_sample=False
                 )
             for row, i in zip(out[:, width:].tolist(), chosen, strict=True):
                 answers[i] = tokenizer.decode(row, skip_special_tokens=True).strip()
@@ -61,7 +70,7 @@ def replay(dialogues: Sequence[Chat]) -> Probe:
 
     def probe(answer: Answer) -> ProbeReport:
         prompts = [(d, i) for d, chat in enumerate(dialogues) for i, m in enumerate(chat) if m["role"] == "assistant"]
-        said = dict(zip(prompts, answer([list(dialogues[d][:i]) for d, i in prompts]), strict=True))
+        said = dict(zip(prompts, answer([list(dialogues[d][:i]) for d, i in prompts], _SHOWN_TOKENS), strict=True))
         samples = tuple(
             {
                 "title": f"dev {d + 1}",

@@ -56,13 +56,14 @@ class Packed:
     """Examples one after the other, without padding: what one forward pass sees.
 
     `positions` restart at 0 with every example, which is what keeps them from attending to each other. `select` are the
-    indices of the hidden states that predict a trained token, `targets` those tokens.
+    indices of the hidden states that predict a trained token, `targets` those tokens, `lengths` those of the examples.
     """
 
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     select: tuple[int, ...]
     targets: tuple[int, ...]
+    lengths: tuple[int, ...]
 
 
 def pack(examples: Sequence[Encoded]) -> Packed:
@@ -79,4 +80,4 @@ def pack(examples: Sequence[Encoded]) -> Packed:
             if label != IGNORED:
                 select.append(offset + i)
                 targets.append(label)
-    return Packed(tuple(ids), tuple(positions), tuple(select), tuple(targets))
+    return Packed(tuple(ids), tuple(positions), tuple(select), tuple(targets), tuple(len(e.ids) for e in examples))

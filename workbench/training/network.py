@@ -13,8 +13,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from workbench.errors import UserError
+from workbench.training import attention
 from workbench.training.encoding import Packed
-from workbench.training.recipe import Recipe
+from workbench.training.recipe import Lora, Recipe
 
 _CHUNK = 2048
 """Rows of logits held at once: 2,048 × 49,152 fp32 are 0.4 GB. More rows are recomputed in the backward pass."""
@@ -28,13 +29,19 @@ class PackedLoss(nn.Module):
         self.model = model
 
     def forward(
-        self, ids: torch.Tensor, positions: torch.Tensor, select: torch.Tensor, targets: torch.Tensor
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        select: torch.Tensor,
+        targets: torch.Tensor,
+        lengths: tuple[int, ...],
     ) -> torch.Tensor:
         """Summed cross entropy of `targets` given the hidden states at `select` (all 1-D: one packed sequence)."""
         inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         body, head = inner.base_model, inner.get_output_embeddings()
-        hidden = body(input_ids=ids[None], position_ids=positions[None], use_cache=False).last_hidden_state[0]
-        hidden = hidden[select]
+        extra = {"segments": lengths} if inner.config._attn_implementation == attention.NAME else {}
+        out = body(input_ids=ids[None], position_ids=positions[None], use_cache=False, **extra)
+        hidden = out.last_hidden_state[0][select]
         if len(targets) <= _CHUNK:
             return _cross_entropy(hidden, targets, head)
         parts = [
@@ -48,36 +55,33 @@ def _cross_entropy(hidden: torch.Tensor, targets: torch.Tensor, head: nn.Module)
     return functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
 
 
-def tensors(packed: Packed, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def tensors(packed: Packed, device: torch.device) -> dict[str, Any]:
     """The arguments of `PackedLoss.forward`."""
-    ids, positions, select, targets = (
-        torch.tensor(part, dtype=torch.long, device=device)
-        for part in (packed.ids, packed.positions, packed.select, packed.targets)
-    )
-    return ids, positions, select, targets
+    parts = {"ids": packed.ids, "positions": packed.positions, "select": packed.select, "targets": packed.targets}
+    whole = {name: torch.tensor(part, dtype=torch.long, device=device) for name, part in parts.items()}
+    return {**whole, "lengths": packed.lengths}
 
 
 def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
     """Model (fp32 weights, training mode) and tokenizer of a folder in Hugging Face format. Never remote code."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+    attend = attention.choose(AutoConfig.from_pretrained(folder))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attend)
     if recipe.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if recipe.lora:
-        model = _with_adapters(model, recipe)
+        model = _with_adapters(model, recipe.lora)
     model.train()
     return model, tokenizer
 
 
-def _with_adapters(model: Any, recipe: Recipe) -> Any:
+def _with_adapters(model: Any, lora: Lora) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise UserError("this recipe uses LoRA: run `pip install workbench[lora]`") from error
-    lora = recipe.lora
-    assert lora is not None
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -94,6 +98,8 @@ def deployable(model: Any, dtype: torch.dtype) -> Any:
     if hasattr(duplicate, "merge_and_unload"):
         duplicate = duplicate.merge_and_unload()
     duplicate.to(dtype).eval()
+    duplicate.gradient_checkpointing_disable()
+    duplicate.set_attn_implementation("sdpa")
     duplicate.config.use_cache = True
     return duplicate
 
@@ -135,6 +141,14 @@ def optimisers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
             )
         )
     return found
+
+
+def disk_bytes(model: nn.Module, recipe: Recipe, kind: str) -> int:
+    """What a run needs on disk at its peak: `keep` + 1 checkpoints (weights and optimiser), best, last, one more."""
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    states = 2 if recipe.optimiser == "adamw" else 1
+    deployed = sum(p.numel() for p in model.parameters()) * (2 if kind == "bf16" else 4)
+    return (recipe.keep + 1) * 4 * trained * (1 + states) + 3 * deployed
 
 
 def optimiser_tensors(optimisers: Iterable[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:

@@ -87,7 +87,8 @@ def load_recipe(name_or_file: str, overrides: Mapping[str, Any] | None = None) -
     path = shipped.get(name_or_file) or Path(name_or_file)
     if not path.is_file():
         raise UserError(f"recipe {name_or_file}: no such preset ({', '.join(shipped)}) and no such file")
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) or {}
@@ -102,7 +103,7 @@ def recipe_from(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """A checked recipe from plain data (YAML or a job's arguments). Raises UserError naming the key that is wrong."""
     import jsonschema
 
-    values = {key: list(v) if isinstance(v, tuple) else v for key, v in data.items()}
+    values: dict[str, Any] = {key: list(v) if isinstance(v, tuple) else v for key, v in data.items()}
     problems = sorted(jsonschema.Draft202012Validator(schema()).iter_errors(values), key=lambda e: list(e.path))
     if problems:
         where = ".".join(str(part) for part in problems[0].path)
