@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from workbench.agents.base import Agent, AgentFailure, AgentTurn, Informed, User, UserTurn
 from workbench.dialogue.model import Message, Speaker
 from workbench.errors import ServiceError
 from workbench.models.client import StopReason, Usage
+from workbench.store.rows import MessageRow
 from workbench.workflow.model import Value, Workflow
 
 EndedBy = Literal["agent", "user", "gave_up", "messages", "cut", "failure", "error", "stopped"]
@@ -68,6 +69,26 @@ class Spoken:
     def message(self) -> Message:
         """The same as a dialogue's message."""
         return Message(self.role, self.text, self.nodes, self.edges, self.move, self.deviation, self.facts)
+
+    def row(self) -> MessageRow:
+        """The same as a row of the record; `label` of a simulated user is the question it read in the agent's words."""
+        heard = {"question": self.question, "planned": self.planned}
+        return MessageRow(
+            role=self.role,
+            text=self.text,
+            nodes=self.nodes,
+            edges=self.edges,
+            move=self.move,
+            deviation=self.deviation,
+            facts=self.facts,
+            usage=asdict(self.usage),
+            calls=self.calls,
+            latency_s=self.latency_s if self.role == "agent" else None,
+            ttft_s=self.ttft_s if self.role == "agent" else None,
+            cost=self.cost,
+            label=heard if self.question else None,
+            created=self.at,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,163 @@
+"""A live conversation in its own process: joining, leaving, joining again, dying, failing and going on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agents.fake_server import Fault, chat_server
+from workbench.agents.live_client import LiveClient, launch_chat, recorded_events
+from workbench.dialogue.generation import keep_workflow
+from workbench.dialogue.model import Scenario
+from workbench.dialogue.scenarios import expected_terminal, scenario_for_path
+from workbench.errors import UserError
+from workbench.home import Home
+from workbench.jobs import status, stop, wait
+from workbench.store import connect
+from workbench.store.conversations import get_conversation
+from workbench.store.scenarios import put_scenarios
+from workbench.workflow.model import Workflow
+from workbench.workflow.paths import PathSpace
+
+DEADLINE = 90.0
+
+
+@pytest.fixture
+def scenario(home: Home, travel: Workflow) -> Scenario:
+    made = scenario_for_path(travel, PathSpace(travel).through("user_info").terminal("success")[0], "test", 3)
+    with connect(home) as rec:
+        keep_workflow(rec, travel)
+        put_scenarios(rec, [made])
+    return made
+
+
+@pytest.fixture
+async def clean_up(home: Home) -> AsyncIterator[None]:
+    yield
+    for folder in home.jobs.iterdir():
+        await asyncio.to_thread(stop, home, folder.name, 10.0)
+
+
+async def collect(client: LiveClient, until: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    seen: list[dict[str, Any]] = []
+    async with asyncio.timeout(DEADLINE):
+        async for event in client.events():
+            seen.append(event)
+            if until(seen):
+                return seen
+    raise AssertionError(f"the events ended before: {seen}")
+
+
+def ended(columns: int) -> Callable[[list[dict[str, Any]]], bool]:
+    return lambda seen: len({e["column"] for e in seen if e.get("ended_by")}) == columns
+
+
+def turns(count: int, column: int = 0) -> Callable[[list[dict[str, Any]]], bool]:
+    return lambda seen: sum(e["type"] == "turn" and e["column"] == column for e in seen) == count
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_two_agents_a_simulated_user_and_a_client_that_comes_and_goes(
+    home: Home, travel: Workflow, scenario: Scenario
+) -> None:
+    with chat_server(lambda _: "Quokka zymurgy blorp") as url:
+        job = launch_chat(home, ["oracle", f"compiled:{url}#fake"], travel.name, scenario=scenario.id, user="agenda")
+        client = await LiveClient.join(home, job.id)
+        first = await collect(client, lambda seen: turns(1)(seen) and turns(1, 1)(seen))
+        socket = Path(json.loads((job.folder / "live.json").read_text())["socket"])
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+        assert "".join(e["text"] for e in first if e["type"] == "chunk" and e["column"] == 1).split() == [
+            "Quokka",
+            "zymurgy",
+            "blorp",
+        ]
+        await client.auto()
+        await client.close()
+        again = await LiveClient.join(home, job.id, after=client.last)
+        rest = await collect(again, ended(2))
+        await again.close()
+    assert [e["seq"] for e in first + rest] == list(range(1, len(first + rest) + 1))
+    over = {e["column"]: e for e in rest if e.get("ended_by")}
+    assert (over[0]["ended_by"], over[0]["terminal"]) == ("agent", expected_terminal(travel, scenario))
+    assert over[1]["ended_by"] == "gave_up"
+    assert (await asyncio.to_thread(wait, home, job.id, None, DEADLINE)).state == "done"
+    with connect(home) as rec:
+        for agent in first[0]["agents"]:
+            found = get_conversation(rec, agent["conversation"])
+            assert found is not None
+            row, messages = found
+            told = [e["text"] for e in first + rest if e["type"] in ("said", "turn") and e["column"] == agent["column"]]
+            assert [m.text for m in messages] == told
+            assert (row.status, row.ended_by) == ("done", over[agent["column"]]["ended_by"])
+            assert row.totals["messages"] == len(messages)
+    assert [e["seq"] for e in recorded_events(job.folder)] == list(range(1, len(first + rest) + 1))
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_a_killed_conversation_goes_on_where_it_was(home: Home, travel: Workflow, scenario: Scenario) -> None:
+    def start() -> Any:
+        return launch_chat(home, ["oracle"], travel.name, scenario=scenario.id, user="agenda", session="k")
+
+    job = start()
+    client = await LiveClient.join(home, job.id)
+    await collect(client, turns(1))
+    await client.auto(steps=1)
+    await collect(client, turns(1))
+    before = status(home, job.id)
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+    async with asyncio.timeout(DEADLINE):
+        while status(home, job.id).state != "lost":
+            await asyncio.sleep(0.05)
+    assert start().id == job.id
+    again = await LiveClient.join(home, job.id, after=client.last)
+    await again.auto()
+    rest = await collect(again, ended(1))
+    assert rest[-1]["terminal"] == expected_terminal(travel, scenario)
+    await again.close()
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_a_failing_agent_says_so_and_can_be_asked_again(home: Home, travel: Workflow) -> None:
+    broken = [True]
+
+    def answer(messages: list[dict[str, Any]]) -> str:
+        if broken[0] and messages[-1]["role"] == "user":
+            raise Fault(400)
+        return f"I heard {messages[-1]['content']}" if messages[-1]["role"] == "user" else "Hello"
+
+    with chat_server(answer) as url:
+        job = launch_chat(home, [f"compiled:{url}#a"], travel.name)
+        client = await LiveClient.join(home, job.id)
+        await collect(client, turns(1))
+        await client.auto()
+        refused = await collect(client, lambda seen: seen[-1]["type"] == "refused")
+        assert "simulated user" in refused[-1]["error"]
+        await client.say("one")
+        await client.say("two")
+        failed = await collect(client, lambda seen: seen[-1].get("state") == "failed")
+        assert "\n" not in failed[-1]["error"]
+        broken[0] = False
+        await client.retry()
+        rest = await collect(client, turns(2))
+        assert [e["text"].strip() for e in rest if e["type"] == "turn"] == ["I heard one", "I heard two"]
+        await client.end()
+        await collect(client, ended(1))
+        await client.close()
+    done = await asyncio.to_thread(wait, home, job.id, None, DEADLINE)
+    assert done.state == "done"
+
+
+def test_wrong_names_are_refused_before_anything_starts(home: Home) -> None:
+    for agents, user in ((["nonsense"], None), ([], None), (["oracle"] * 5, None), (["oracle"], "somebody")):
+        with pytest.raises(UserError):
+            launch_chat(home, agents, "travel_booking", user=user)
+    assert not list(home.jobs.iterdir())

@@ -1,0 +1,153 @@
+"""The client's side of a live conversation: launch it, join it, speak in it, leave it and join again.
+
+A conversation is held by a job of kind `chat` (see `workbench.agents.live`); leaving never ends it. Every event is a
+dict with `seq` (1, 2, …), `t` (UTC epoch seconds), `type` and, where it concerns one agent, `column` (its number):
+
+- `hello {agents: [{column, name, conversation}], workflow, scenario, user}`: the first event of every attempt;
+- `said {column, idx, text, by}`: a user's message ("human" or a simulated user's name), with `move`, `facts` … if
+simulated;
+- `chunk {column, text}`: more of the reply in the making (at most about twelve a second and column);
+- `turn {column, idx, text, usage, calls, cost, latency_s, ttft_s, nodes, edges, awaits, ended, stop_reason, totals}`;
+- `state {column, state, queued, auto, ended_by?, error?}`: state is ready, answering, failed or ended. A failed column
+  keeps its text so far and waits for `retry`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.agents.names import parse_name
+from workbench.errors import ServiceError, UserError
+from workbench.home import Home
+from workbench.jobs import ENDED, Job, launch, status
+
+Event = dict[str, Any]
+LINE_LIMIT = 1 << 20
+"""Longest line of the protocol, in bytes."""
+MOST_AGENTS = 4
+_POLL_S = 0.05
+
+
+def launch_chat(
+    home: Home,
+    agents: Sequence[str],
+    workflow: str,
+    *,
+    scenario: str | None = None,
+    user: str | None = None,
+    seed: int = 0,
+    session: str | None = None,
+) -> Job:
+    """Start the process that holds a conversation with one to four agents side by side.
+
+    `workflow` is a name or a file, `scenario` an id of the record, `user` "agenda" or "llm:MODEL" (needed for
+    autopilot). The same `session` joins the conversation of that name; None makes a new one. Raises UserError.
+    """
+    if not 1 <= len(agents) <= MOST_AGENTS:
+        raise UserError(f"{len(agents)} agents: name one to {MOST_AGENTS} to talk to side by side")
+    for name in agents:
+        parse_name(name)
+    if user is not None and user != "agenda" and not user.startswith("llm:"):
+        raise UserError(f'no simulated user "{user}": choose agenda or llm:MODEL')
+    args = {
+        "agents": list(agents),
+        "workflow": workflow,
+        "scenario": scenario,
+        "user": user,
+        "seed": seed,
+        "session": session or secrets.token_hex(4),
+    }
+    return launch(home, "chat", args, f"Chat with {', '.join(agents)}")
+
+
+class LiveClient:
+    """One connection to a live conversation. `last` is the number of the newest event seen: join `after` it again."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, after: int) -> None:
+        self._reader, self._writer = reader, writer
+        self.last = after
+
+    @classmethod
+    async def join(cls, home: Home, job_id: str, *, after: int = 0, timeout: float = 60.0) -> LiveClient:
+        """Connect to the job's process, waiting for it to listen; events from `after` + 1 on follow, however old.
+
+        Raises ServiceError if the job ended or did not listen within `timeout` seconds.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            try:
+                where = json.loads((home.jobs / job_id / "live.json").read_text())["socket"]
+                reader, writer = await asyncio.open_unix_connection(where, limit=LINE_LIMIT)
+            except (OSError, ValueError, KeyError):
+                now = await asyncio.to_thread(status, home, job_id)
+                if now.state in ENDED:
+                    raise ServiceError(f"the conversation {job_id} is over ({now.error or now.state})") from None
+                if asyncio.get_running_loop().time() > deadline:
+                    raise ServiceError(
+                        f"the conversation {job_id} does not answer (see {now.folder}/log.txt)"
+                    ) from None
+                await asyncio.sleep(_POLL_S)
+                continue
+            client = cls(reader, writer, after)
+            await client._send(op="join", after=after)
+            return client
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Events as they come, until the process ends or the line is cut."""
+        while True:
+            try:
+                line = await self._reader.readline()
+            except (ConnectionError, ValueError):
+                return
+            if not line.endswith(b"\n"):
+                return
+            event: Event = json.loads(line)
+            self.last = int(event["seq"])
+            yield event
+
+    async def say(self, text: str, to: Sequence[int] | None = None) -> None:
+        """A user's message to the columns `to`, or to all. One that is still answering takes it next."""
+        await self._send(op="say", text=text, to=to)
+
+    async def auto(self, steps: int | None = None, to: Sequence[int] | None = None) -> None:
+        """Let the simulated user speak: `steps` messages, or to the end (None); 0 takes over from it."""
+        await self._send(op="auto", steps=steps, to=to)
+
+    async def stop_reply(self, to: Sequence[int] | None = None) -> None:
+        """Cut the reply in the making."""
+        await self._send(op="stop", to=to)
+
+    async def retry(self, to: Sequence[int] | None = None) -> None:
+        """Ask failed columns for their reply again."""
+        await self._send(op="retry", to=to)
+
+    async def end(self, to: Sequence[int] | None = None) -> None:
+        """End the conversation of these columns; the process goes when all have ended and nobody is connected."""
+        await self._send(op="end", to=to)
+
+    async def close(self) -> None:
+        """Leave. The conversation goes on."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except (ConnectionError, BrokenPipeError):
+            return
+
+    async def _send(self, **message: object) -> None:
+        try:
+            self._writer.write(json.dumps(message).encode() + b"\n")
+            await self._writer.drain()
+        except ConnectionError:
+            raise ServiceError("the process that holds the conversation is gone: join it again") from None
+
+
+def recorded_events(folder: Path) -> list[Event]:
+    """All live events that a job's folder holds, in order, of all attempts: what a replay needs."""
+    from workbench.jobs.events import read_events
+
+    return [event for event in read_events(folder / "events.jsonl")[0] if "seq" in event]

@@ -1,0 +1,347 @@
+"""One agent in a live conversation: what it is told, in order; what it says, as it comes; how it fails and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+from workbench.agents.base import Agent, AgentFailure, AgentTurn, Informed, User, UserTurn
+from workbench.agents.compiled import ChatAgent
+from workbench.agents.conversation import Conversation, EndedBy, Limits, Spoken, agent_message, user_message
+from workbench.dialogue.model import Message
+from workbench.errors import UserError
+from workbench.models.client import Usage
+
+State = Literal["ready", "answering", "failed", "ended"]
+CHUNK_SECONDS = 0.08
+"""Chunks of a stream are gathered for so long: four columns at 50 tokens a second stay under 50 events a second."""
+HUMAN = "human"
+
+
+class Keeper(Protocol):
+    """Where a column's messages go."""
+
+    def publish(self, type_: str, data: Mapping[str, Any]) -> None:
+        """Tell everyone who watches, and the event file."""
+        ...
+
+    async def keep(self, column: Column, first: int, messages: Sequence[Spoken]) -> None:
+        """Write messages from index `first` on to the record, with the conversation as it is now."""
+        ...
+
+
+@dataclass(slots=True)
+class _Input:
+    """What the agent has to answer: None as text is the opening. `told` means that it stands in the messages."""
+
+    turn: UserTurn | None
+    by: str
+    told: bool = False
+
+
+class Column:
+    """Talks to one agent. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        index: int,
+        agent: Agent,
+        conversation_id: str,
+        keeper: Keeper,
+        *,
+        user: User | None = None,
+        limits: Limits | None = None,
+        understand: Callable[[str, str | None], UserTurn] | None = None,
+    ) -> None:
+        self.index, self.agent, self.conversation_id = index, agent, conversation_id
+        self._keeper, self._user, self._limits, self._understand = keeper, user, limits, understand
+        self.messages: list[Spoken] = []
+        self.state: State = "ready"
+        self.ended_by: EndedBy | None = None
+        self.error: str | None = None
+        self.terminal: str | None = None
+        self.started = time.time()
+        self._last = AgentTurn("")
+        self._inbox: deque[str] = deque()
+        self._auto: float = 0
+        self._pending: _Input | None = _Input(None, HUMAN, told=True)
+        self._wake = asyncio.Event()
+        self._reply: asyncio.Task[AgentTurn] | None = None
+        self._partial = ""
+
+    def say(self, text: str) -> None:
+        """A human's message; it takes over from the simulated user, and waits while a reply is in the making."""
+        if self.state != "ended":
+            self._auto = 0
+            self._inbox.append(text)
+            self._wake.set()
+            self._show()
+
+    def autopilot(self, steps: int | None) -> None:
+        """Let the simulated user say `steps` messages, or go on to the end (None). UserError if there is none."""
+        if self._user is None and steps != 0:
+            raise UserError("autopilot needs a simulated user and a scenario: start the chat with both")
+        self._auto = float("inf") if steps is None else steps
+        self._wake.set()
+        self._show()
+
+    def stop_reply(self) -> None:
+        """Cut the reply in the making; a chat agent keeps what it has said, another one can be asked again."""
+        if self._reply:
+            self._reply.cancel()
+
+    def retry(self) -> None:
+        """Ask a failed column again for the reply it owes."""
+        if self.state == "failed":
+            self._set("ready")
+            self._wake.set()
+
+    async def end(self, why: EndedBy = "stopped") -> None:
+        """End this column's conversation."""
+        if self.state != "ended":
+            self.ended_by = why
+            self._set("ended")
+            self.stop_reply()
+            self._wake.set()
+            await self._keep(len(self.messages), [])
+
+    async def run(self) -> None:
+        """Open, then answer whatever comes, until the conversation ends."""
+        await self._keep(len(self.messages), [])
+        while self.state != "ended":
+            self._wake.clear()
+            if self.state == "failed":
+                await self._wake.wait()
+            elif self._pending is not None or await self._next_input():
+                await self._answer()
+            elif self.state == "ready" and not self._inbox and not self._auto:
+                await self._wake.wait()
+
+    async def restore(self, messages: Sequence[Spoken], ended_by: EndedBy | None, last: AgentTurn) -> None:
+        """Take up a conversation that another process began: what was said, and how far the agent had come."""
+        self.messages = list(messages)
+        self._last = last
+        if ended_by:
+            self.ended_by, self.state = ended_by, "ended"
+            return
+        owes = not messages or messages[-1].role == "user"
+        done = self.messages[:-1] if owes and messages else self.messages
+        if isinstance(self.agent, ChatAgent):
+            self.agent.restore([m.message() for m in done])
+        elif done and isinstance(self.agent, Informed):
+            await self._walk_again(self.agent, done)
+        elif done:
+            await self.agent.open()
+        await self._remind_user(done)
+        self._pending = None
+        if owes:
+            said = self.messages[-1] if self.messages else None
+            turn = UserTurn(said.text, said.question, said.move, said.deviation) if said else None
+            self._pending = _Input(turn, HUMAN, told=True)
+
+    async def _walk_again(self, agent: Any, done: Sequence[Spoken]) -> None:
+        """Bring an agent that knows the graph and needs no model to where it was."""
+        await agent.open()
+        for message in done:
+            if message.role == "user":
+                agent.inform(UserTurn(message.text, message.question, message.move, message.deviation))
+                await agent.reply(message.text)
+
+    async def _remind_user(self, done: Sequence[Spoken]) -> None:
+        """A simulated user without a model counts what it was asked: let it hear the talk again."""
+        if self._user and self._user.name == "agenda":
+            history = [Message(m.role, m.text) for m in done]
+            for position, message in enumerate(done):
+                if message.role == "user" and message.question:
+                    await self._user.answer(history[:position])
+
+    async def _next_input(self) -> bool:
+        """Take the next human message, or have the simulated user make one; False if there is nothing to do."""
+        if self._inbox:
+            text = self._inbox.popleft()
+            self._pending = _Input(UserTurn(text), HUMAN)
+            return True
+        if not self._auto or self._user is None:
+            return False
+        if self._limits and len(self.messages) >= self._limits.messages:
+            await self.end("messages")
+            return False
+        self._auto -= 1
+        try:
+            turn = await self._user.answer([Message(m.role, m.text) for m in self.messages])
+        except UserError as error:
+            self._auto = 0
+            self._fail(f"the simulated user failed: {error}")
+            return False
+        if turn.text:
+            self._pending = _Input(turn, self._user.name)
+            if turn.ended:
+                await self._tell(self._pending)
+        if turn.ended:
+            await self.end("gave_up" if turn.ended == "gave_up" else "user")
+            return False
+        return bool(turn.text)
+
+    async def _tell(self, given: _Input) -> None:
+        assert given.turn is not None
+        message = user_message(given.turn, time.time(), self._last)
+        given.told = True
+        self.messages.append(message)
+        data = {"idx": len(self.messages) - 1, "text": message.text, "by": given.by, **_user_data(message)}
+        self._keeper.publish("said", {"column": self.index, **data})
+        await self._keep(len(self.messages) - 1, [message])
+
+    async def _answer(self) -> None:
+        given = self._pending
+        assert given is not None
+        if not given.told:
+            await self._tell(given)
+        self._set("answering")
+        if given.turn and isinstance(self.agent, Informed):
+            typed = given.turn.move is None and given.by == HUMAN and self._understand
+            self.agent.inform(typed(given.turn.text, self._last.awaits) if typed else given.turn)
+        self._partial = ""
+        self._reply = asyncio.create_task(self._stream(given.turn.text if given.turn else None))
+        try:
+            await asyncio.wait({self._reply})
+        finally:
+            reply, self._reply = self._reply, None
+            reply.cancel()
+        if self.state == "ended":
+            return
+        if reply.cancelled():
+            await self._cut()
+        elif error := reply.exception():
+            if not isinstance(error, UserError | AgentFailure):
+                raise error
+            self._fail(str(error))
+        else:
+            self._pending = None
+            await self._hear(reply.result())
+
+    async def _cut(self) -> None:
+        """The reply was stopped by hand: a chat agent's words so far stand as its message."""
+        if isinstance(self.agent, ChatAgent) and self._partial:
+            turn = AgentTurn(self._partial, calls=1, cost=None, stop_reason="stopped")
+            self.agent.restore([*(m.message() for m in self.messages), Message("agent", turn.text)])
+            self._pending = None
+            await self._hear(turn)
+        else:
+            self._fail("stopped: ask again for the reply, or end the conversation")
+
+    async def _hear(self, turn: AgentTurn) -> None:
+        self._last = turn
+        message = agent_message(turn, time.time())
+        if turn.text or not turn.ended:
+            self.messages.append(message)
+            await self._keep(len(self.messages) - 1, [message])
+        if turn.ended:
+            self.terminal = turn.nodes[-1] if turn.nodes else None
+        data = {"idx": len(self.messages) - 1, "text": turn.text, **_agent_data(turn), "totals": self.totals()}
+        self._keeper.publish("turn", {"column": self.index, **data})
+        if turn.ended:
+            await self.end("agent")
+        else:
+            self._set("ready")
+
+    async def _stream(self, text: str | None) -> AgentTurn:
+        gathered: list[str] = []
+        loop, timer = asyncio.get_running_loop(), None
+
+        def flush() -> None:
+            nonlocal timer
+            timer = None
+            if gathered:
+                self._keeper.publish("chunk", {"column": self.index, "text": "".join(gathered)})
+                gathered.clear()
+
+        try:
+            async for piece in self.agent.stream(text):
+                if isinstance(piece, AgentTurn):
+                    return piece
+                self._partial += piece
+                gathered.append(piece)
+                timer = timer or loop.call_later(CHUNK_SECONDS, flush)
+        finally:
+            if timer:
+                timer.cancel()
+            flush()
+        raise AgentFailure("the reply ended without a turn")
+
+    def totals(self) -> dict[str, Any]:
+        """The running sums of this column."""
+        return self.conversation().totals()
+
+    def conversation(self) -> Conversation:
+        """The conversation as it is now ("stopped" while it goes on)."""
+        return Conversation(
+            self.agent.name,
+            self._user.name if self._user else HUMAN,
+            self.started,
+            tuple(self.messages),
+            self.ended_by or "stopped",
+            self.terminal,
+            self.error,
+        )
+
+    def _fail(self, error: str) -> None:
+        self.error = error
+        self._set("failed")
+
+    def _set(self, state: State) -> None:
+        self.state = state
+        if state == "answering":
+            self.error = None
+        self._show()
+
+    def _show(self) -> None:
+        auto = -1 if self._auto == float("inf") else int(self._auto)
+        data: dict[str, Any] = {"column": self.index, "state": self.state, "queued": len(self._inbox), "auto": auto}
+        if self.ended_by:
+            data |= {"ended_by": self.ended_by, "terminal": self.terminal}
+        if self.error and self.state == "failed":
+            data["error"] = self.error
+        self._keeper.publish("state", data)
+
+    def _keep(self, first: int, messages: Sequence[Spoken]) -> Awaitable[None]:
+        return self._keeper.keep(self, first, messages)
+
+
+def _user_data(message: Spoken) -> dict[str, Any]:
+    names = ("nodes", "edges", "question", "move", "deviation", "planned", "facts", "cost")
+    return {name: getattr(message, name) for name in names} | {"usage": asdict(message.usage)}
+
+
+def _agent_data(turn: AgentTurn) -> dict[str, Any]:
+    data = {f: getattr(turn, f) for f in AgentTurn.__slots__ if f not in ("text", "usage")}
+    return data | {"usage": asdict(turn.usage)}
+
+
+def spoken_of(event: Mapping[str, Any]) -> Spoken:
+    """The message behind a `said` or `turn` event."""
+    role: Literal["user", "agent"] = "user" if event["type"] == "said" else "agent"
+    names = ("question", "move", "deviation", "planned", "facts", "calls", "cost", "latency_s", "ttft_s", "malformed")
+    given = {name: event[name] for name in names if name in event}
+    return Spoken(
+        role,
+        event["text"],
+        event["t"],
+        nodes=tuple(event["nodes"] or ()),
+        edges=tuple(event["edges"] or ()),
+        usage=Usage(**event["usage"]),
+        stop_reason=event.get("stop_reason", "end"),
+        **given,
+    )
+
+
+def turn_of(event: Mapping[str, Any]) -> AgentTurn:
+    """The agent's turn behind a `turn` event."""
+    names = ("calls", "latency_s", "ttft_s", "cost", "ended", "awaits", "via", "stop_reason", "malformed")
+    given = {name: event[name] for name in names}
+    nodes = None if event["nodes"] is None else tuple(event["nodes"])
+    edges = None if event["edges"] is None else tuple(event["edges"])
+    return AgentTurn(event["text"], Usage(**event["usage"]), nodes=nodes, edges=edges, **given)
