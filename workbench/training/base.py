@@ -58,9 +58,7 @@ def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
     """Load, install the template, write beside `target` and rename: `target` appears whole or not at all."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     extra: dict[str, Any] = {"gguf_file": gguf_file} if gguf_file else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **extra)
@@ -68,7 +66,7 @@ def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
             if "smollm" in gguf_file.lower():
                 _repair_digits(tokenizer)
             extra["quantization_config"] = GgufConfig(dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32 if gguf_file else "auto", **extra)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32 if gguf_file else "auto", **extra)
     except (OSError, ValueError) as error:
         raise UserError(f"base model {source}: {str(error).splitlines()[0]}") from error
     template.install(tokenizer)
@@ -89,9 +87,10 @@ def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
 
 def set_end_token(model: Any, tokenizer: Any) -> None:
     """Greedy decoding that stops at the end of a turn, in the configuration that is saved with the model."""
-    from transformers import GenerationConfig
+    import transformers
 
-    model.generation_config = GenerationConfig(
+    configuration: Any = transformers.GenerationConfig
+    model.generation_config = configuration(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.convert_tokens_to_ids(template.TURN_END),
         pad_token_id=tokenizer.pad_token_id,

@@ -68,7 +68,7 @@ def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     attend = attention.choose(AutoConfig.from_pretrained(folder))
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attend)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attend)
     if recipe.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if recipe.lora:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from workbench.errors import UserError
 
+_LARGEST = 1 << 16
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -85,8 +86,10 @@ def load_recipe(name_or_file: str, overrides: Mapping[str, Any] | None = None) -
     """A preset by name or a YAML file, with `overrides` on top. Raises UserError naming the key that is wrong."""
     shipped = presets()
     path = shipped.get(name_or_file) or Path(name_or_file)
-    if not path.is_file():
-        raise UserError(f"recipe {name_or_file}: no such preset ({', '.join(shipped)}) and no such file")
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        raise UserError(
+            f"recipe {name_or_file}: no such preset ({', '.join(shipped)}) and no such file (of at most 64 KiB)"
+        )
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
