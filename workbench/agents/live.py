@@ -217,6 +217,7 @@ class _Live:
         ends = [e for e in mine if e["type"] == "state" and "ended_by" in e]
         if said:
             ended = ends[-1]["ended_by"] if ends else None
+            column.speakers = {e["by"] for e in mine if e["type"] == "said"}
             column.terminal = ends[-1].get("terminal") if ends else None
             column.started = next(e["t"] for e in self._past if e["type"] == "hello")
             await column.restore(said, ended, turn_of(turns[-1]) if turns else AgentTurn(""))
@@ -243,7 +244,7 @@ class _Live:
             terminal=column.terminal,
             ended_by=column.ended_by,
             totals=column.totals(),
-            provenance={"job": self._ctx.id, "user": self._args.get("user") or "human", "live": True},
+            provenance={"job": self._ctx.id, "user": "+".join(sorted(column.speakers)), "live": True},
             created=column.started,
         )
 

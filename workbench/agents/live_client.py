@@ -15,6 +15,7 @@ simulated;
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -25,6 +26,7 @@ from workbench.agents.names import parse_name
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import ENDED, Job, launch, status
+from workbench.models.server.ensure import model_folder
 
 Event = dict[str, Any]
 LINE_LIMIT = 1 << 20
@@ -50,8 +52,9 @@ def launch_chat(
     """
     if not 1 <= len(agents) <= MOST_AGENTS:
         raise UserError(f"{len(agents)} agents: name one to {MOST_AGENTS} to talk to side by side")
-    for name in agents:
-        parse_name(name)
+    for name in map(parse_name, agents):
+        if name.model and name.model.startswith("local/"):
+            model_folder(home, name.model.removeprefix("local/"))
     if user is not None and user != "agenda" and not user.startswith("llm:"):
         raise UserError(f'no simulated user "{user}": choose agenda or llm:MODEL')
     args = {
@@ -133,10 +136,8 @@ class LiveClient:
     async def close(self) -> None:
         """Leave. The conversation goes on."""
         self._writer.close()
-        try:
+        with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
-        except (ConnectionError, BrokenPipeError):
-            return
 
     async def _send(self, **message: object) -> None:
         try:
@@ -144,6 +145,42 @@ class LiveClient:
             await self._writer.drain()
         except ConnectionError:
             raise ServiceError("the process that holds the conversation is gone: join it again") from None
+
+
+def draw_scenario(home: Home, workflow: str, seed: int = 0) -> str:
+    """Put a test scenario drawn with `seed` (a path chosen uniformly) into the record and return its id."""
+    from workbench.dialogue.generation import keep_workflow
+    from workbench.dialogue.scenarios import scenario_for_path
+    from workbench.store import connect
+    from workbench.store.scenarios import put_scenarios
+    from workbench.workflow.load import load_workflow
+    from workbench.workflow.paths import PathSpace
+
+    flow = load_workflow(workflow)
+    made = scenario_for_path(flow, PathSpace(flow).sample(1, seed)[0], "test", seed)
+    with connect(home) as record:
+        keep_workflow(record, flow)
+        put_scenarios(record, [made])
+    return made.id
+
+
+def workflow_of(home: Home, agents: Sequence[str], otherwise: str = "travel_booking") -> str:
+    """The workflow that the first compiled run among `agents` was made from (its file or name), else `otherwise`."""
+    from workbench.store import connect
+    from workbench.store.find import find
+    from workbench.store.runs import get_run
+    from workbench.store.workflows import get_workflow
+
+    with connect(home) as record:
+        for name in map(parse_name, agents):
+            if name.kind != "compiled" or not name.model:
+                continue
+            with contextlib.suppress(UserError):
+                run = get_run(record, find(record, "run", name.model.removeprefix("local/")))
+                row = get_workflow(record, run.workflow_id) if run and run.workflow_id else None
+                if row:
+                    return row.source if row.source and Path(row.source).exists() else row.name
+    return otherwise
 
 
 def recorded_events(folder: Path) -> list[Event]:

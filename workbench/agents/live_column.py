@@ -65,6 +65,8 @@ class Column:
         self.error: str | None = None
         self.terminal: str | None = None
         self.started = time.time()
+        self.speakers: set[str] = set()
+        """Who has spoken to the agent: "human", a simulated user's name, or both."""
         self._last = AgentTurn("")
         self._inbox: deque[str] = deque()
         self._auto: float = 0
@@ -190,6 +192,7 @@ class Column:
         assert given.turn is not None
         message = user_message(given.turn, time.time(), self._last)
         given.told = True
+        self.speakers.add(given.by)
         self.messages.append(message)
         data = {"idx": len(self.messages) - 1, "text": message.text, "by": given.by, **_user_data(message)}
         self._keeper.publish("said", {"column": self.index, **data})

@@ -1,0 +1,248 @@
+"""`workbench chat`: talk to one or more agents side by side, in plain text."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TextIO
+
+import click
+
+from workbench.agents.live_client import Event, LiveClient, draw_scenario, launch_chat, workflow_of
+from workbench.cli.output import example, json_option, pass_home, to_json
+from workbench.errors import ServiceError, UserError
+from workbench.home import Home
+from workbench.text import clean, clean_line
+from workbench.workflow.load import load_workflow
+
+_LEAST_WIDTH = 28
+"""Narrower columns are printed one below the other."""
+
+
+@click.command(
+    epilog=example(
+        "workbench chat compiled:last                            talk; an empty line or Ctrl+D ends it",
+        "workbench chat compiled:last oracle --auto --seed 3     let a simulated user talk to both",
+        "workbench chat compiled:last --script lines.txt --json  say the lines of a file",
+        'echo "To Oslo, please." | workbench chat in-context:anthropic/claude-sonnet-5-5',
+    )
+)
+@click.argument("agents", nargs=-1, metavar="AGENT [AGENT…]")
+@click.option("--workflow", "-w", metavar="W", help="Workflow, by name or file (else the one a compiled run learnt).")
+@click.option("--scenario", metavar="ID", help="A scenario of the record, for the oracle and the simulated user.")
+@click.option("--auto", is_flag=True, help="Let a simulated user talk (with a drawn scenario, if none is given).")
+@click.option("--user", metavar="USER", help="Who the simulated user is: agenda (default) or llm:MODEL.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the drawn scenario and of the simulated user.")
+@click.option("--script", type=click.File(), help="Read the user's lines from a file (or a pipe: -).")
+@click.option("--join", "job", metavar="JOB", help="Join a conversation that is being held.")
+@json_option
+@pass_home
+def command(
+    home: Home,
+    agents: tuple[str, ...],
+    workflow: str | None,
+    scenario: str | None,
+    auto: bool,
+    user: str | None,
+    seed: int,
+    script: TextIO | None,
+    job: str | None,
+    as_json: bool,
+) -> None:
+    """Talk to one to four agents side by side: compiled:RUN, orchestrated:MODEL, in-context:MODEL, oracle.
+
+    Lines come from the keyboard, a pipe or --script. Ctrl+C leaves the conversation as it is: --join takes it up again.
+    """
+    if bool(agents) == bool(job):
+        raise UserError("name the agents to talk to (compiled:RUN, oracle, …), or --join JOB")
+    if job is None:
+        flow = workflow or workflow_of(home, agents)
+        load_workflow(flow)
+        if scenario is None and (auto or any(a.strip() == "oracle" for a in agents)):
+            scenario = draw_scenario(home, flow, seed)
+        simulated = user or ("agenda" if scenario else None)
+        job = launch_chat(home, agents, flow, scenario=scenario, user=simulated, seed=seed).id
+    try:
+        columns = asyncio.run(_talk(home, job, auto, script or sys.stdin, quiet=as_json))
+    except KeyboardInterrupt:
+        click.echo(f"\nleft; `workbench chat --join {job}` takes it up again", err=True)
+        raise
+    if as_json:
+        click.echo(to_json([vars(column) for column in columns]))
+    if columns and all(column.ended_by is None and column.error for column in columns):
+        raise ServiceError(columns[0].error or "no agent could answer")
+
+
+class _Column:
+    """What is known of one agent's side of the talk."""
+
+    def __init__(self, agent: str, conversation: str) -> None:
+        self.agent, self.conversation = agent, conversation
+        self.messages: list[dict[str, Any]] = []
+        self.totals: dict[str, Any] = {}
+        self.state = "answering"
+        self.ended_by: str | None = None
+        self.terminal: str | None = None
+        self.error: str | None = None
+
+    def take(self, event: Event) -> None:
+        """Bring the column up to date."""
+        if event["type"] in ("said", "turn") and event["text"]:
+            role = "user" if event["type"] == "said" else "agent"
+            names = ("text", "move", "nodes", "latency_s", "ttft_s", "cost", "usage", "stop_reason")
+            self.messages.append({"role": role, **{n: event[n] for n in names if n in event}})
+            self.totals = event.get("totals", self.totals)
+        elif event["type"] == "state":
+            busy = event["state"] == "ready" and (event["queued"] or event["auto"])
+            self.state = "answering" if busy else event["state"]
+            self.ended_by, self.terminal = event.get("ended_by"), event.get("terminal")
+            self.error = event.get("error")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more comes from it before somebody speaks."""
+        return self.state in ("ended", "failed") or (self.state == "ready" and bool(self.messages))
+
+
+async def _talk(home: Home, job: str, auto: bool, lines: TextIO, *, quiet: bool) -> list[_Column]:
+    client = await LiveClient.join(home, job, timeout=600.0)
+    printer = _Printer(quiet)
+    columns: list[_Column] = []
+    events = client.events()
+    try:
+        await _settle(events, columns, printer, first=True)
+        if auto:
+            await client.auto()
+            await _settle(events, columns, printer, to_the_end=True)
+        while any(c.state == "ready" for c in columns):
+            line = await asyncio.to_thread(_read, lines, quiet)
+            if not line:
+                break
+            said = [c for c in columns if c.state == "ready"]
+            for column in said:
+                column.state = "answering"
+            await client.say(line, [columns.index(c) for c in said])
+            await _settle(events, columns, printer)
+        await client.end()
+        with suppress(StopAsyncIteration):
+            while not all(c.state == "ended" for c in columns):
+                _take(await anext(events), columns)
+    finally:
+        await client.close()
+    printer.totals(columns)
+    return columns
+
+
+def _read(lines: TextIO, quiet: bool) -> str:
+    """The next line that says something; "" at the end, or where a person at the keyboard enters nothing."""
+    keyboard = lines.isatty()
+    if keyboard and not quiet:
+        click.echo("you> ", nl=False)
+    for line in iter(lines.readline, ""):
+        if text := clean(line).strip():
+            return text
+        if keyboard:
+            return ""
+    return ""
+
+
+async def _settle(
+    events: Any, columns: list[_Column], printer: _Printer, *, first: bool = False, to_the_end: bool = False
+) -> None:
+    """Take events until every column has answered (or, to the end, has ended); print each round as it is whole."""
+    while True:
+        try:
+            event = await anext(events)
+        except StopAsyncIteration:
+            raise ServiceError("the process that held the conversation is gone: see `workbench jobs list`") from None
+        if event["type"] == "refused":
+            raise UserError(str(event["error"]))
+        _take(event, columns)
+        printer.show(columns)
+        over = all(c.state in ("ended", "failed") for c in columns)
+        if columns and event["type"] == "state" and (over or (not to_the_end and all(c.is_done for c in columns))):
+            printer.show(columns, everything=True)
+            return
+
+
+def _take(event: Event, columns: list[_Column]) -> None:
+    if event["type"] == "hello" and not columns:
+        columns += [_Column(agent["name"], agent["conversation"]) for agent in event["agents"]]
+    elif "column" in event and event["column"] < len(columns):
+        columns[event["column"]].take(event)
+
+
+class _Printer:
+    """Prints rounds: the n-th message of every column, side by side."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._shown = 0
+        self._failed: set[str] = set()
+
+    def show(self, columns: Sequence[_Column], *, everything: bool = False) -> None:
+        """Print the rounds that every column that still talks has come to."""
+        if self._quiet:
+            return
+        open_ = [c for c in columns if c.state not in ("ended", "failed")]
+        longest = max((len(c.messages) for c in columns), default=0)
+        whole = longest if everything else min((len(c.messages) for c in open_), default=longest)
+        while self._shown < whole:
+            if self._shown == 0 and len(columns) > 1:
+                click.echo(_side_by_side([clean_line(c.agent, 200) for c in columns]))
+            click.echo(_side_by_side([_cell(c, self._shown) for c in columns]) + "\n")
+            self._shown += 1
+        for column in columns:
+            if column.error and column.error not in self._failed:
+                self._failed.add(column.error)
+                click.echo(f"{clean_line(column.agent)} failed: {clean_line(column.error)}", err=True)
+
+    def totals(self, columns: Sequence[_Column]) -> None:
+        """The closing line of every column."""
+        if self._quiet:
+            return
+        for column in columns:
+            sums = column.totals
+            if not sums:
+                continue
+            cost = "unknown" if sums["cost"] is None else f"${sums['cost']:.4f}"
+            end = column.terminal or column.ended_by or "open"
+            tokens = sums["input"] + sums["cache_read"] + sums["cache_write"]
+            click.echo(
+                f"{clean_line(column.agent)}: {end}, {sums['messages']} messages, {tokens}+{sums['output']} tokens "
+                f"in+out, {sums['model_s']:.1f} s, cost {cost}  ({column.conversation})"
+            )
+
+
+def _cell(column: _Column, number: int) -> str:
+    if number >= len(column.messages):
+        return ""
+    message = column.messages[number]
+    if message["role"] == "user":
+        return f"> {clean(message['text'])}"
+    figures = [f"{message['usage']['output']} tokens", f"{message['latency_s']:.1f} s"]
+    if message["nodes"]:
+        figures.append(clean_line("→".join(message["nodes"]), 60))
+    return f"{clean(message['text'])}\n  [{', '.join(figures)}]"
+
+
+def _side_by_side(cells: Sequence[str]) -> str:
+    """Cells as columns of equal width where the terminal is wide enough, else one below the other."""
+    width = shutil.get_terminal_size((100, 24)).columns
+    each = (width - 3 * (len(cells) - 1)) // len(cells)
+    if len(cells) > 1 and each < _LEAST_WIDTH:
+        return "\n".join(cell for cell in cells if cell)
+    wrapped = [list(_wrap(cell, each)) for cell in cells]
+    rows = range(max(len(lines) for lines in wrapped))
+    return "\n".join(
+        " │ ".join((lines[row] if row < len(lines) else "").ljust(each) for lines in wrapped).rstrip() for row in rows
+    )
+
+
+def _wrap(text: str, width: int) -> Iterator[str]:
+    for line in text.expandtabs(4).splitlines():
+        yield from textwrap.wrap(line, width) or [""]
