@@ -7,7 +7,6 @@ from typing import Any
 
 from workbench.agents.audit import Audit, audit
 from workbench.agents.conversation import Conversation
-from workbench.dialogue.model import Scenario
 from workbench.evaluation.assess import Assessment, Assessor
 from workbench.evaluation.plan import Row
 from workbench.evaluation.rules import JUDGE, RUBRIC_HASH, judge
@@ -105,11 +104,6 @@ def verdict_rows(conversation_id: str, assessor: Assessor, found: Assessment) ->
         key = digest([conversation_id, JUDGE, finding.criterion, RUBRIC_HASH])
         rows.append(VerdictRow(key, conversation_id, JUDGE, finding.criterion, finding.score, evidence, RUBRIC_HASH))
     return rows
-
-
-def assess_row(assessor: Assessor, scenario: Scenario, row: ConversationRow, messages: list[MessageRow]) -> Assessment:
-    """Measure a stored conversation again."""
-    return assessor.assess(scenario, messages, row.ended_by or "")
 
 
 def _audit_rows(conversation_id: str, found: Audit) -> list[MeasureRow]:

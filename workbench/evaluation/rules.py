@@ -29,7 +29,9 @@ RUBRIC = {
     "unanswered aside; 3 at least half of them; 1 less. Without a deviation 3 if all went well, else 2",
     "naturalness": "not judged",
 }
-RUBRIC_HASH = digest(RUBRIC)
+VERSION = 1
+"""Counted up whenever the code decides differently under the same words."""
+RUBRIC_HASH = digest([RUBRIC, VERSION])
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.dialogues import DialogueFilter, iterate_dialogues
 from workbench.store.record import Record
-from workbench.store.rows import ConversationRow, MessageRow, ScoreRow
+from workbench.store.rows import ConversationRow, MessageRow
 from workbench.store.scenarios import get_scenario
-from workbench.store.verdicts import scores
+from workbench.store.verdicts import measures, verdicts
 from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.model import Workflow
 
@@ -58,7 +58,7 @@ def summarise(
     order = _in_order(held, row.config.get("agents"))
     messages = {c: {r.id: conversation_messages(rec, r.id) for r in held[c]} for c in order}
     scenarios = _scenarios(rec, held)
-    tables = _tables(scores(rec, comparison_id))
+    tables = tables_of(rec, comparison_id, held)
     controls = [*run_controls(assessor, list(scenarios.values())), *_oracle_controls(tables.get("oracle", {}))]
     hidden = failed_measures(controls)
     labelled = {c: accuracy(assessor.labeller, assessor.workflow, messages[c].values()) for c in order if c != "oracle"}
@@ -97,21 +97,27 @@ def _scenarios(rec: Record, held: Mapping[str, Sequence[ConversationRow]]) -> di
     return {scenario_id: scenario for scenario_id, scenario in found.items() if scenario}
 
 
-def _tables(rows: Iterable[ScoreRow]) -> dict[str, Table]:
-    """Condition → criterion → scenario → mean over repetitions; measures and the rules judge's criteria."""
+def tables_of(rec: Record, comparison_id: str, held: Mapping[str, Sequence[ConversationRow]]) -> dict[str, Table]:
+    """Condition → criterion → scenario → mean over repetitions: measures, and verdicts under the present rubric."""
+    where = {r.id: (condition, r.scenario_id) for condition, rows in held.items() for r in rows if r.scenario_id}
     cells: dict[str, dict[str, dict[str, list[float | None]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
-    for row in rows:
-        if row.judge in ("", JUDGE) and row.scenario_id:
-            cells[row.condition][row.criterion][row.scenario_id].append(row.value)
-    return defaultdict(
-        dict,
-        {
-            condition: {name: {s: _mean(values) for s, values in by.items()} for name, by in table.items()}
-            for condition, table in cells.items()
-        },
-    )
+
+    def put(conversation_id: str, name: str, value: float | None) -> None:
+        condition, scenario_id = where.get(conversation_id, ("", None))
+        if scenario_id:
+            cells[condition][name][scenario_id].append(value)
+
+    for measure in measures(rec, comparison_id=comparison_id):
+        put(measure.conversation_id, measure.name, measure.value)
+    for verdict in verdicts(rec, comparison_id=comparison_id):
+        if (verdict.judge, verdict.rubric_hash) == (JUDGE, RUBRIC_HASH):
+            put(verdict.conversation_id, verdict.criterion, verdict.score)
+    return {
+        condition: {n: {s: _mean(v) for s, v in cells[condition][n].items()} for n in cells[condition]}
+        for condition in held
+    }
 
 
 def _agent(

@@ -1,0 +1,66 @@
+"""Bounds on a comparison's figures, for a CI that must fail when an agent gets worse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from workbench.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """`figure` must be at least (`min`) or at most (`max`) `value`."""
+
+    figure: str
+    value: float
+    kind: Literal["min", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A bound and what was found: `value` None is missing or not reported, which never meets a bound."""
+
+    bound: Bound
+    value: float | None
+
+    @property
+    def is_met(self) -> bool:
+        """Within the bound."""
+        if self.value is None:
+            return False
+        return self.value >= self.bound.value if self.bound.kind == "min" else self.value <= self.bound.value
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        found = "not reported" if self.value is None else f"{self.value:.4g}"
+        return (
+            f"{self.bound.figure} {found}, {'at least' if self.bound.kind == 'min' else 'at most'} {self.bound.value:g}"
+        )
+
+
+def parse_bound(text: str, kind: Literal["min", "max"]) -> Bound:
+    """Read `FIGURE=X`. Raises UserError if it is something else."""
+    figure, _, number = text.partition("=")
+    try:
+        return Bound(figure.strip(), float(number), kind)
+    except ValueError:
+        raise UserError(f'--{kind} "{text}": write FIGURE=X, such as task_success=4.2') from None
+
+
+def check_bounds(summary: Mapping[str, Any], agent: str, bounds: Sequence[Bound]) -> list[Outcome]:
+    """Look the figures up in an agent's entry. Raises UserError for an unknown agent or figure, naming the known
+    ones."""
+    agents: Mapping[str, Mapping[str, Any]] = summary["agents"]
+    entry = agents.get(agent) or next((e for e in agents.values() if e.get("agent") == agent), None)
+    if entry is None:
+        raise UserError(f'no agent "{agent}" in this comparison (there are: {", ".join(agents)})')
+    figures = {k: v for k, v in entry.items() if v is None or (isinstance(v, int | float) and not isinstance(v, bool))}
+    figures["failure_rate"] = entry.get("failures", {}).get("rate")
+    figures["labeller_accuracy"] = summary.get("labeller_accuracy")
+    for bound in bounds:
+        if bound.figure not in figures:
+            raise UserError(f'no figure "{bound.figure}" (there are: {", ".join(sorted(figures))})')
+    return [Outcome(bound, figures[bound.figure]) for bound in bounds]
