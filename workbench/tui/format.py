@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 
 def duration(seconds: float | None) -> str:
@@ -20,11 +21,16 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
-def ago(when: float | None, now: float | None = None) -> str:
+def now() -> float:
+    """The present, UTC epoch seconds; in one place, so that pictures of the app can be the same every time."""
+    return time.time()
+
+
+def ago(when: float | None) -> str:
     """How long since `when` (epoch seconds): `just now`, `5 min ago`."""
     if when is None:
         return ""
-    past = (time.time() if now is None else now) - when
+    past = now() - when
     return "just now" if past < 10 else f"{duration(past)} ago"
 
 
@@ -48,6 +54,14 @@ def dollars(cost: float | None) -> str:
     if cost == 0:
         return "$0"
     return f"${cost:.4f}" if cost < 0.1 else f"${cost:,.2f}"
+
+
+def place(path: Path) -> str:
+    """A path as people say it: from the current folder, else from their own, else whole."""
+    for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path.is_relative_to(base):
+            return f"{prefix}{path.relative_to(base)}"
+    return str(path)
 
 
 def percent(share: float | None) -> str:

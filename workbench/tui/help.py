@@ -21,6 +21,7 @@ def help_lines(scope: str) -> list[Line]:
         (scope.title(), (scope,)),
         ("Lists", ("list",)),
         ("Text", ("text",)),
+        ("Drawing", ("canvas",)),
         ("Everywhere", ("app",)),
     ):
         lines += [line((title, "strong")), *_lines(actions_of(*scopes)), ()]
@@ -31,7 +32,7 @@ def _lines(actions: Iterable[Action]) -> list[Line]:
     return [
         line(
             (" ".join(key_name(k) for k in a.keys).rjust(12) + "  ", "key"),
-            a.verb if a.scope in ("list", "text") else a.title,
+            a.verb if a.scope in ("list", "text", "canvas") else a.title,
         )
         for a in actions
     ]

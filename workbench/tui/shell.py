@@ -20,10 +20,11 @@ from workbench.tui.commands import Commands
 from workbench.tui.demo import Follower
 from workbench.tui.effects import Effects, Finished
 from workbench.tui.follow import Demo
+from workbench.tui.format import place
 from workbench.tui.palette import ActionsProvider
 from workbench.tui.pane import Pane
 from workbench.tui.status import read_status
-from workbench.tui.theme import DARK, LIGHT, THEMES
+from workbench.tui.theme import DARK, LIGHT, THEMES, meanings
 from workbench.tui.watch import Changed, Watcher
 from workbench.tui.widgets.bars import Keys, Status, StatusLine, Tabs
 from workbench.tui.widgets.safe import SafeText
@@ -57,6 +58,10 @@ class Workbench(Commands, inherit_bindings=False):
             self.register_theme(theme)
         self.theme = LIGHT if self.state.light else DARK
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own names of colours, for any theme."""
+        return meanings(self.current_theme)
+
     @property
     def _file(self) -> Any:
         return self.home.state / "tui.json"
@@ -74,7 +79,7 @@ class Workbench(Commands, inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """The frame; panes are made when they are first opened."""
-        yield Tabs(str(self.home.root), id="tabs")
+        yield Tabs(place(self.home.root), id="tabs")
         yield Timeline(id="timeline")
         yield Container(id="panes")
         yield StatusLine(id="status")

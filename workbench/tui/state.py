@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
@@ -155,6 +156,16 @@ def agents_chosen(state: ChatState, agents: tuple[str, ...]) -> ChatState:
     return state if agents == state.agents else replace(state, agents=agents, session=None)
 
 
+def session_begun(state: ChatState, job: str) -> ChatState:
+    """A conversation is there to be joined."""
+    return replace(state, session=job)
+
+
+def message_drafted(state: ChatState, text: str) -> ChatState:
+    """The message as far as it is typed."""
+    return replace(state, draft=text)
+
+
 def figure_chosen(state: ResultsState, agent: str | None, measure: str | None) -> ResultsState:
     """Another figure in the matrix."""
     return replace(state, agent=agent, measure=measure)
@@ -192,7 +203,8 @@ def save(file: Path, state: AppState) -> None:
         temporary.write_text(json.dumps(asdict(state)), "utf-8")
         os.replace(temporary, file)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _read(kind: type[T], data: object) -> T:

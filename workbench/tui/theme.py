@@ -72,6 +72,16 @@ _LIGHT = Theme(
 )
 THEMES = (_DARK, _LIGHT)
 
+MEANINGS = ("muted", "faint", "cursor", "cursor-blurred", "agent", "user")
+"""Our own names of colours in style sheets."""
+
+
+def meanings(theme: Theme) -> dict[str, str]:
+    """Values of our own names, for themes that do not know them (Textual's)."""
+    known = _DARK if theme.dark else _LIGHT
+    return {name: known.variables[name] for name in MEANINGS}
+
+
 TONE_CSS = """
     & > .tone--plain { color: $foreground; }
     & > .tone--dim { color: $muted; }

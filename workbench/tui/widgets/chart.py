@@ -11,6 +11,8 @@ from textual.strip import Strip
 from workbench.tui.format import short
 from workbench.tui.widgets.safe import Line, Span, Toned, fit
 
+_MOST = 1e100
+"""Nothing that is measured is larger; what is (or is no number) is not drawn."""
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
@@ -26,7 +28,7 @@ class Series:
 
 def buckets(points: Sequence[tuple[float, float]], columns: int) -> list[tuple[float, float]]:
     """At most two points a column: each bucket's lowest and highest in their order, so that spikes are kept."""
-    points = [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1])]
+    points = [p for p in points if abs(p[0]) < _MOST and abs(p[1]) < _MOST]
     if len(points) <= 2 * columns:
         return points
     out: list[tuple[float, float]] = []
@@ -49,7 +51,10 @@ def smooth(points: Sequence[tuple[float, float]], weight: float = 0.9) -> tuple[
 def _range(values: list[float], floor: float | None, ceiling: float | None) -> tuple[float, float]:
     low = min(values) if floor is None else floor
     high = max(values) if ceiling is None else ceiling
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    if high > low and math.isfinite(high - low):
+        return low, high
+    spread = max(abs(low), 1.0) / 2
+    return low - spread, low + spread
 
 
 def _label(value: float, spread: float) -> str:
@@ -94,6 +99,7 @@ def plot(
                 spans.append((char, tone))
         lines.append(tuple(spans))
     end = f"{short(right)} {unit}".strip()
+    end = fit(end, min(len(end), columns))
     lines.append(((" " * (axis - 1) + "└", "dim"), (fit(short(left), columns - len(end)), "dim"), (end, "dim")))
     return lines
 

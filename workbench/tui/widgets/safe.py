@@ -94,6 +94,10 @@ def wrap_line(spans: Line, width: int, indent: str = "") -> list[Line]:
     return [*rows, tuple(row)]
 
 
+def _cut(spans: Line, width: int) -> list[Line]:
+    return [fit_line(spans, width)]
+
+
 class Toned(Widget):
     """A widget that draws lines of toned spans; the tones are component classes, so themes reach them."""
 
@@ -112,12 +116,15 @@ class Toned(Widget):
 
 
 class SafeText(Toned):
-    """Lines of toned text, wrapped to the width; for headings, figures and notes."""
+    """Lines of toned text, wrapped to the width (or cut to it); for headings, figures and notes."""
 
     DEFAULT_CSS = "SafeText { height: auto; }"
 
-    def __init__(self, *lines: Line | str, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, *lines: Line | str, id: str | None = None, classes: str | None = None, wrapped: bool = True
+    ) -> None:
         super().__init__(id=id, classes=classes)
+        self._wrapping = wrapped
         self._lines: tuple[Line, ...] = ()
         self._rows: list[Line] = []
         self._wrapped = -1
@@ -141,7 +148,8 @@ class SafeText(Toned):
 
     def _wrap(self, width: int) -> list[Line]:
         if width != self._wrapped:
-            self._rows = [row for item in self._lines for row in (wrap_line(item, width) if width > 0 else [item])]
+            lay = wrap_line if self._wrapping else _cut
+            self._rows = [row for item in self._lines for row in lay(item, max(width, 1))]
             self._wrapped = width
         return self._rows
 

@@ -22,7 +22,7 @@ class Section(Vertical):
         super().__init__(id=id, classes=classes)
         self._label = name
         self._parts = children
-        self._heading = SafeText(classes="heading")
+        self._heading = SafeText(classes="heading", wrapped=False)
         self.put()
 
     def compose(self) -> ComposeResult:

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from workbench.tui.actions import bindings
-from workbench.tui.widgets.safe import Line, Span, Toned, fit, fit_line
+from workbench.tui.widgets.safe import Line, Span, Toned, fit, fit_line, wrap
 
 T = TypeVar("T")
 Runner = Callable[[str, Callable[[], Any], Callable[[Any], None]], None]
@@ -305,8 +305,9 @@ class VirtualTable(Toned, can_focus=True):
             return Strip([*self.strip([("  ", "plain"), *((text, "dim") for text, _ in titles)], width, style)])
         y -= self.head
         position = self.top + y
-        if not self.count and y == 0:
-            return self.strip([("  " + self.empty, "dim")], width)
+        if not self.count:
+            words = wrap(self.empty, width - 4)
+            return self.strip([("  " + words[y] if y < len(words) else "", "dim")], width)
         if position >= self.count:
             return Strip.blank(width, self.rich_style)
         row = self._row(position)

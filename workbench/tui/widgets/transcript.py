@@ -122,8 +122,9 @@ class Transcript(Toned, ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Line API."""
         width = self.scrollable_content_region.width
-        if not self._rows and y == 0:
-            return self.strip([("  " + self.empty, "dim")], width)
+        if not self._rows:
+            words = wrap(self.empty, width - 4)
+            return self.strip([("  " + words[y] if y < len(words) else "", "dim")], width)
         y += self.scroll_offset.y
         if y >= len(self._rows):
             return Strip.blank(width, self.rich_style)

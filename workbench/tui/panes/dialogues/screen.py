@@ -42,7 +42,7 @@ class DialoguesPane(Pane):
         with Horizontal():
             yield Section(
                 "Dialogues",
-                Input(self.state.filter, placeholder=view.HINT, id="dialogues-filter"),
+                Input(self.state.filter, placeholder=view.HINT, id="dialogues-filter", select_on_focus=False),
                 VirtualTable(LIST, runner=self.run, id="dialogues-list", empty=EMPTY),
                 id="dialogues-left",
             )
@@ -54,6 +54,7 @@ class DialoguesPane(Pane):
                     self.state.note,
                     placeholder="note: enter keeps it with a flag",
                     id="dialogues-note",
+                    select_on_focus=False,
                     classes="hidden",
                 ),
                 id="dialogues-right",
@@ -98,15 +99,16 @@ class DialoguesPane(Pane):
         found = self._found
         if not found:
             return
+        whole = found.count() == found.total
         facts: list[tuple[str, str] | str] = [
-            f"{found.count():,}" if found.count() == found.total else f"{found.count():,} of {found.total:,}"
+            f"{found.count():,}" if whole else f"{found.count():,} of {found.total:,}"
         ]
-        if found.reviewed:
-            facts.append(f" · {found.reviewed:,} reviewed")
-        if self._fresh:
-            facts.append((f" · {self._fresh:,} new, press .", "accent"))
         if found.asked.unknown:
             facts.append((f" · not understood: {' '.join(found.asked.unknown)}", "bad"))
+        elif self._fresh:
+            facts.append((f" · {self._fresh:,} new, press .", "accent"))
+        elif found.reviewed:
+            facts.append(f" · {found.reviewed:,} reviewed")
         self.query_one("#dialogues-left", Section).put(*facts)
 
     def _load(self, dialogue_id: str) -> None:

@@ -14,17 +14,23 @@ from workbench.store.verdicts import measures, score_summary, scores, verdicts
 from workbench.store.workflows import get_workflow
 from workbench.text import clean_line
 from workbench.tui.effects import reader
-from workbench.tui.format import ago, dollars
+from workbench.tui.format import ago, dollars, short
 from workbench.tui.widgets.messages import spoken
-from workbench.tui.widgets.safe import Line, Span, line
+from workbench.tui.widgets.safe import Line, Span, fit, line
 from workbench.tui.widgets.table import Row
 from workbench.tui.widgets.transcript import Bubble
 
 ORDER = ("right_terminal", "fitness", "hub_choice", "slot_accuracy", "task_success")
 """Measures that come first, in this order; others follow by name."""
-SHARES = frozenset(
-    {"right_terminal", "fitness", "hub_choice", "slot_accuracy", "failure", "failure_rate", "task_success"}
+SHARES = frozenset({"right_terminal", "fitness", "hub_choice", "slot_accuracy", "rules_kept", "failures"})
+"""Measures in 0 … 1, shown in percent."""
+COSTS = (
+    ("failures", "task success ≤ 3"),
+    ("tokens", "a conversation"),
+    ("seconds", "a conversation"),
+    ("cost", "$ a conversation"),
 )
+"""Figures that only the summary has, with what they count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def figure_cell(criterion: str, figure: Figure | None, selected: bool, wide: boo
     if figure is None or figure.value is None:
         return line((left, "accent"), ("–", "dim"), (right, "accent"))
     share = is_share(criterion, figure)
-    value = f"{figure.value:.0%}" if share else f"{figure.value:.2f}"
+    value = f"{figure.value:.0%}" if share else f"{figure.value:.2f}" if figure.value < 100 else short(figure.value)
     interval = ""
     if figure.low is not None and figure.high is not None:
         interval = (
@@ -110,6 +116,11 @@ def matrix(home: Home, comparison_id: str) -> Matrix | None:
     conditions = tuple(dict.fromkeys(m.condition for m in sorted(means, key=lambda m: _agent_order(row, m))))
     found = sorted({(m.criterion, m.judge) for m in means}, key=_measure_order)
     figures = {(m.criterion, m.judge, m.condition): _figure(row.summary, m) for m in means}
+    for name, unit in COSTS:
+        of = {c: _cost(_mapping(_mapping(row.summary.get("agents")).get(c)), name) for c in conditions}
+        if any(figure is not None for figure in of.values()):
+            found.append((name, unit))
+            figures |= {(name, unit, c): figure for c, figure in of.items() if figure is not None}
     agents = {m.condition: m.agent for m in means}
     workflow = get_workflow(rec, row.workflow_id)
     title = f"{row.name} · {workflow.name if workflow else row.workflow_id}"
@@ -134,6 +145,17 @@ def _figure(summary: Mapping[str, Any], mean: SummaryRow) -> Figure:
     return Figure(mean.mean, mean.n, mean.missing, low, high)
 
 
+def _cost(entry: Mapping[str, Any], name: str) -> Figure | None:
+    """A figure of the summary that has no verdict or measure behind it; the failure rate with its Wilson interval."""
+    value, n = entry.get(name), int(entry.get("n") or 0)
+    if name == "failures":
+        found = _mapping(value)
+        share = found.get("share", found.get("estimate"))
+        low, high = found.get("low"), found.get("high")
+        return Figure(share, n, 0, low, high) if isinstance(share, int | float) else None
+    return Figure(float(value), n) if isinstance(value, int | float) else None
+
+
 def interval(
     summary: Mapping[str, Any], condition: str, agent: str, judge: str, criterion: str
 ) -> tuple[float | None, float | None]:
@@ -149,52 +171,75 @@ def interval(
 
 def beside(summary: Mapping[str, Any]) -> Iterator[Line]:
     """The tests, the controls and the labeller's accuracy: what says how far the figures can be trusted."""
+    if not summary:
+        return
     accuracy = summary.get("labeller_accuracy")
     if isinstance(accuracy, int | float):
-        tone = "good" if accuracy >= 0.95 else "bad"
-        word = "reliable" if accuracy >= 0.95 else "below 95%: adherence is unreliable"
-        yield line(("labeller accuracy ", "dim"), (f"{accuracy:.1%}", "strong"), (f"  {word}", tone))
-    for name, value in _mapping(summary.get("controls")).items():
-        yield line(("control ", "dim"), f"{name.replace('_', ' ')} ", *_value(value))
+        reliable: Span = ("✓ reliable", "good") if accuracy >= 0.95 else ("✗ below 95%: adherence is unreliable", "bad")
+        yield line(("labeller accuracy ", "dim"), (f"{accuracy:.1%}  ", "strong"), reliable)
+    controls = _mapping(summary.get("controls"))
+    if controls:
+        failed = [name for name, control in controls.items() if not _mapping(control).get("passed")]
+        word: Span = ("✗ failed: " + ", ".join(failed), "bad") if failed else ("✓ passed", "good")
+        yield line(("controls ", "dim"), (f"{len(controls) - len(failed)} of {len(controls)}  ", "strong"), word)
+    hidden = summary.get("not_reported")
+    if isinstance(hidden, list) and hidden:
+        yield line(("not reported, since a control failed: ", "bad"), ", ".join(map(str, hidden)))
+    judge = _mapping(summary.get("judge"))
+    if judge:
+        offline = ", offline" if judge.get("offline") else ""
+        skipped = ", ".join(map(str, judge.get("not_judged") or ()))
+        yield line(
+            ("judge ", "dim"),
+            f"{judge.get('name')}{offline}",
+            (f"  user {summary.get('user')}", "dim"),
+            (f"  not judged: {skipped}" if skipped else "", "dim"),
+        )
+    yield from _baselines(summary)
     yield from _tests(summary)
-    for key in ("statement", "verdict", "note"):
-        if isinstance(summary.get(key), str):
-            yield line((clean_line(str(summary[key]), 400), "dim"))
+    if isinstance(summary.get("statement"), str):
+        yield ()
+        yield line((clean_line(str(summary["statement"]), 400), "strong"))
+
+
+def _baselines(summary: Mapping[str, Any]) -> Iterator[Line]:
+    """Which agents are there only as untrained baselines, and how much dearer each is."""
+    for name, entry in _mapping(summary.get("agents")).items():
+        entry = _mapping(entry)
+        if entry.get("baseline"):
+            yield line((f"{name} ", "plain"), (f"{entry['baseline']}, n = {entry.get('n')}", "warn"))
 
 
 def _tests(summary: Mapping[str, Any]) -> Iterator[Line]:
-    """One line a test: who against whom on what, p after Holm, effect with its interval."""
-    tests = summary.get("tests") or _mapping(summary.get("comparison")).get("tests")
-    for test in tests if isinstance(tests, list) else ():
-        if not isinstance(test, Mapping):
-            continue
-        spans: list[Span] = [("test ", "dim")]
-        for key, value in test.items():
-            spans += [(f"{str(key).replace('_', ' ')} ", "dim"), (_plain(value) + "  ", "plain")]
-        yield tuple(spans)
+    """The test table: for every rival the difference with its interval, p after Holm, effect size and n."""
+    found = _mapping(summary.get("comparison"))
+    tests = [test for test in found.get("tests") or () if isinstance(test, Mapping)]
+    for other in dict.fromkeys(str(test.get("agent")) for test in tests):
+        yield ()
+        yield line(
+            (f"{found.get('against')} − {other}", "strong"), ("   difference, 95% interval, p (Holm), d, pairs", "dim")
+        )
+        yield from (_test(test) for test in tests if str(test.get("agent")) == other)
+    if tests:
+        yield line((clean_line(f"{found.get('correction', '')}; {found.get('pairing', '')}"), "dim"))
 
 
-def _value(value: Any) -> tuple[Span, ...]:
-    """A control's outcome: passed or not in words, figures as they are."""
-    if isinstance(value, bool):
-        return (("✓ passed", "good"),) if value else (("✗ failed", "bad"),)
-    if isinstance(value, Mapping):
-        spans: list[Span] = []
-        for key, inner in value.items():
-            spans += [
-                *(_value(inner) if isinstance(inner, bool) else ((f"{key} {_plain(inner)}", "plain"),)),
-                ("  ", "plain"),
-            ]
-        return tuple(spans)
-    return ((_plain(value), "plain"),)
+def _test(test: Mapping[str, Any]) -> Line:
+    gap, p = test.get("difference"), test.get("p_holm")
+    between = _mapping({"i": test.get("interval")}).get("i")
+    spread = f"{between[0]:+.2f} … {between[1]:+.2f}" if isinstance(between, list) and len(between) == 2 else ""
+    mark: Span = ("✱ ", "good") if test.get("significant") else ("  ", "dim")
+    tested = f"p {_small(p)}" if isinstance(p, int | float) else "too few to test"
+    d = test.get("d_z")
+    return line(
+        mark, (fit(str(test.get("criterion", "")).replace("_", " "), 21), "plain"),
+        (fit(f"{gap:+.2f}" if isinstance(gap, int | float) else "–", 6, "right"), "strong"), (fit(f"  {spread}", 18), "dim"),
+        (fit(tested, 17), "plain"), (fit(f"d {d:.2f}" if isinstance(d, int | float) else "", 8), "dim"), (f"n {test.get('n', '?')}", "dim"),
+    )  # fmt: skip
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, list | tuple):
-        return "–".join(_plain(v) for v in value)
-    return clean_line(str(value), 80)
+def _small(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
 from workbench.errors import UserError
-from workbench.jobs import launch, resume, stop
+from workbench.jobs import resume, stop
 from workbench.store.datasets import datasets
+from workbench.training.launch import launch_run
 from workbench.tui import state as states
 from workbench.tui.dialogs import ConfirmScreen
 from workbench.tui.effects import reader
@@ -165,11 +166,10 @@ class TrainingPane(Pane):
             self.shell.say("no data set yet: workbench dataset build travel_booking", tone="warn")
             return
         newest = found[0]
-        args = {"dataset": newest.id, "recipe": "demo", "name": f"{newest.name}", "from": None}
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._do("start", lambda: launch(self.home, "train", args, f"train {newest.name}"))
+                self._do("start", lambda: launch_run(self.home, newest.id, "demo", name=newest.name))
 
         self.app.push_screen(
             ConfirmScreen(f"Train the recipe “demo” on the data set {newest.name} ({newest.id[:8]})?"), answered

@@ -7,6 +7,7 @@ from typing import Any
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
+from textual.geometry import Region
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -15,6 +16,7 @@ from workbench.tui.format import count
 from workbench.tui.pane import Pane
 from workbench.tui.panes.workflows import view
 from workbench.tui.state import WorkflowsState
+from workbench.tui.widgets.canvas import Canvas
 from workbench.tui.widgets.safe import Line, SafeText
 from workbench.tui.widgets.section import Section
 from workbench.tui.widgets.table import Column, ListSource, Row, VirtualTable
@@ -46,11 +48,13 @@ class WorkflowsPane(Pane):
             VirtualTable(LIST, id="workflows-list", empty="no workflow files: workbench workflow new"),
             id="workflows-top",
         )
+        yield SafeText(id="workflows-problems", classes="note")
         with Horizontal(id="workflows-below"):
             yield Section(
                 "Paths",
                 VirtualTable(PATHS, runner=self.run, id="paths", empty="…"),
                 VirtualTable((Column(""),), head=False, id="outline"),
+                Canvas(id="drawing"),
                 Input(placeholder="go to path number", id="goto", classes="hidden"),
                 id="workflows-graph",
             )
@@ -102,7 +106,11 @@ class WorkflowsPane(Pane):
         state: WorkflowsState = self.state
         paths, drawn = self.query_one("#paths", VirtualTable), self.query_one("#outline", VirtualTable)
         graph = self.query_one("#workflows-graph", Section)
-        paths.display, drawn.display = state.view == "paths", state.view != "paths"
+        paths.display, drawn.display = state.view == "paths", state.view == "outline"
+        self.query_one("#drawing").display = state.view == "graph"
+        self.set_class(state.view == "graph", "-graph")
+        listed = self.entries.get(state.workflow or "")
+        self.query_one("#workflows-problems", SafeText).put(*(listed.problems[:3] if listed else ()))
         entry = self.entry
         if not entry or not entry.workflow or not entry.space:
             paths.show(ListSource(()))
@@ -117,8 +125,20 @@ class WorkflowsPane(Pane):
         if state.view == "paths":
             graph.put(f"{entry.paths} of {entry.steps} steps", name="Paths")
         else:
-            graph.put(f"{len(workflow.nodes)} nodes, {len(workflow.edges)} edges, path {rank:,} marked", name="Outline")
+            name = "Outline" if state.view == "outline" else "Drawing"
+            graph.put(f"{len(workflow.nodes)} nodes, {len(workflow.edges)} edges, path {rank:,} marked", name=name)
+            if state.view == "graph":
+                self.run("drawing", lambda: self._draw(entry, rank, state.node), self._drawn)
         self.run("path", lambda: self._load(entry, rank, state.sample), self._loaded)
+
+    @staticmethod
+    def _draw(entry: view.Entry, rank: int, node: str | None) -> tuple[tuple[Line, ...], Region | None]:
+        assert entry.workflow is not None
+        assert entry.space is not None
+        return view.drawing(entry.workflow, entry.space[rank], node)
+
+    def _drawn(self, drawing: tuple[tuple[Line, ...], Region | None]) -> None:
+        self.query_one("#drawing", Canvas).show(*drawing)
 
     @staticmethod
     def _load(
@@ -231,7 +251,7 @@ class WorkflowsPane(Pane):
         return "\n".join(f"{b.role}: {b.text}" for b in self.query_one("#sample", Transcript).bubbles)
 
     def _focus_graph(self) -> None:
-        self.query_one("#paths" if self.state.view == "paths" else "#outline").focus()
+        self.query_one({"paths": "#paths", "outline": "#outline", "graph": "#drawing"}[self.state.view]).focus()
 
 
 PANE = WorkflowsPane

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from textual.geometry import Region
+
 from workbench.dialogue.scenarios import scenario_for_path
 from workbench.dialogue.scripted import write
 from workbench.errors import UserError
@@ -15,7 +17,8 @@ from workbench.tui.widgets.messages import bubbles
 from workbench.tui.widgets.safe import Line, Span, line
 from workbench.tui.widgets.table import Row
 from workbench.tui.widgets.transcript import Bubble
-from workbench.workflow.check import check_file
+from workbench.workflow.check import Problem, check_file
+from workbench.workflow.draw.canvas import canvas
 from workbench.workflow.draw.model import Line as Drawn
 from workbench.workflow.draw.model import edge_number
 from workbench.workflow.draw.outline import outline
@@ -43,6 +46,8 @@ class Entry:
     errors: int = 0
     warnings: int = 0
     problem: str = ""
+    problems: tuple[Line, ...] = ()
+    """What `workbench workflow check` would say, a line each."""
 
     @property
     def row(self) -> Row:
@@ -73,7 +78,7 @@ def entry(name: str, file: Path) -> Entry:
     try:
         return _entry(name, file, file.stat().st_mtime_ns)
     except UserError as error:
-        return Entry(name, file, problem=str(error))
+        return Entry(name, file, problem=str(error), problems=(line((str(error), "bad")),))
     except OSError as error:
         return Entry(name, file, problem=f"{file}: {error.strerror}")
 
@@ -87,8 +92,13 @@ def _entry(name: str, file: Path, changed: int) -> Entry:
     return Entry(
         name, file, workflow, space, count(space.count()) if space.exact else f"≥{count(space.size().least)}",
         f"{found[0]}–{found[1]}" if found else "?",
-        sum(p.severity == "error" for p in problems), sum(p.severity == "warning" for p in problems),
+        sum(p.severity == "error" for p in problems), sum(p.severity == "warning" for p in problems), problems=tuple(_problem(p) for p in problems),
     )  # fmt: skip
+
+
+def _problem(p: Problem) -> Line:
+    tone = {"error": "bad", "warning": "warn"}.get(p.severity, "dim")
+    return line((f"{p.severity} {p.code} ", tone), (f"line {p.line}: ", "dim"), p.message, (f"  {p.hint}", "dim"))
 
 
 @dataclass(frozen=True)
@@ -130,13 +140,26 @@ def outline_rows(workflow: Workflow, path: Edges) -> tuple[Row, ...]:
 def _toned(drawn: Drawn) -> Line:
     lit = any(span.lit for span in drawn.spans)
     mark: Span = ("┃" if lit else " ", "accent")
-    return (
-        mark,
-        *(
-            (span.text, "strong" if span.lit and span.style != "label" else TONES.get(span.style, "plain"))
-            for span in drawn.spans
-        ),
+    return (mark, *_spans(drawn))
+
+
+def _spans(drawn: Drawn) -> Line:
+    """A drawn line in our tones; what lies on the path is bold."""
+    return tuple(
+        (span.text, "strong" if span.lit and span.style != "label" else TONES.get(span.style, "plain"))
+        for span in drawn.spans
     )
+
+
+def drawing(workflow: Workflow, path: Edges, node: str | None) -> tuple[tuple[Line, ...], Region | None]:
+    """The whole graph as a drawing with the path in bold, and where the node's box stands in it."""
+    try:
+        drawn = canvas(workflow, path)
+    except UserError as error:
+        return (line((str(error), "bad")),), None
+    box = drawn.boxes.get(node or workflow.start)
+    at = Region(box.x, box.y, box.width, box.height) if box else None
+    return tuple(_spans(part) for part in drawn.lines), at
 
 
 def steps(workflow: Workflow, path: Edges) -> list[Line]:
