@@ -43,11 +43,17 @@ def command(home: Home, quick: bool, full: bool, workflow: str, seed: int, no_tu
 
         raise SystemExit(run(home, follow=job.id))
     result = follow(home, job.id, quiet=False)
-    emit(result["summary"], as_json, lambda _: render(result))
+    emit(
+        result["summary"] | ({"partial": result["partial"]} if result["partial"] else {}),
+        as_json,
+        lambda _: render(result),
+    )
 
 
 def render(result: Mapping[str, Any]) -> str:
     """The summary for people: what was made, the table of agents, and what it does and does not show."""
     from workbench.demo.summary import lines
 
-    return "\n".join([*lines(result["summary"]), "", result["verdict"], *filter(None, [result.get("partial")])])
+    return "\n".join(
+        [*lines(result["summary"]), "", result["summary"]["statement"], *filter(None, [result["partial"]])]
+    )

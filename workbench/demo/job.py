@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from workbench.demo.plan import PRESETS, STAGES, VERDICT, Sizes
+from workbench.demo.plan import PRESETS, STAGES, Sizes
 from workbench.demo.summary import summarise
 from workbench.dialogue.datasets import build_dataset
 from workbench.dialogue.generation import Order
@@ -38,8 +38,12 @@ def main(ctx: JobContext) -> dict[str, object]:
         ctx.event("stage", state="running", **place)
         told = _WORK[stage.name](ctx, workflow, sizes, made)
         ctx.event("stage", state="done", seconds=time.monotonic() - began, made=told, **place)
-    summary = summarise(connect(ctx.home, readonly=True), workflow, made)
-    return {"summary": summary, "verdict": VERDICT, "partial": sizes.partial}
+    summary = summarise(workflow, made["paths"], made["dialogues"], made["train"], made["found"])
+    return {
+        "summary": summary,
+        "partial": sizes.partial,
+        **{key: made[key] for key in ("dataset", "run", "comparison")},
+    }
 
 
 def _workflow(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
@@ -54,7 +58,8 @@ def _workflow(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> 
 
 def _dialogues(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
     name, found = str(ctx.args["workflow"]), workflow_hash(workflow)
-    order = Order(name, **sizes.dialogues, seed=made["seed"], workflow_id=found)
+    train, dev, test = (sizes.dialogues[split] for split in SPLITS)
+    order = Order(name, train, dev, test, seed=made["seed"], workflow_id=found)
     result = _run(ctx, "generate", asdict(order), f"dialogues for {workflow.name}")
     made["dialogues"] = {split: result[split] for split in SPLITS}
     return ", ".join(f"{result[split]:,} {split}" for split in SPLITS) + f", {result['quarantined']} quarantined"
@@ -76,9 +81,12 @@ def _base(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
 
 def _training(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
     from workbench.training.launch import launch_run
+    from workbench.training.recipe import load_recipe
 
-    run = launch_run(ctx.home, made["dataset"], "demo", dict(sizes.recipe), name=f"{workflow.name}-{sizes.preset}")
-    result = _watch(ctx, run.job_id)
+    recipe = load_recipe("demo", {**sizes.recipe, "seed": made["seed"]})
+    name = f"{workflow.name}-{sizes.preset}"
+    run = launch_run(ctx.home, made["dataset"], recipe, name=name, probe="workbench.evaluation.probe:path_probe")
+    result = _watch(ctx, run.id)
     made["run"], made["train"] = run.id, result
     return (
         f"run {run.id}: {result['steps']} steps, {result['tokens']:,} tokens in {result['seconds'] / 60:.1f} min "
@@ -114,7 +122,7 @@ def _evaluation(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -
         },
         f"evaluation on {workflow.name}",
     )
-    made["comparison"] = result["comparison"]
+    made["comparison"], made["found"] = result["comparison"], result["summary"]
     return f"comparison {result['comparison']}"
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Preset = Literal["default", "full", "quick"]
+from workbench.workflow.model import Split
 
-VERDICT = "This shows that the procedure was learnt from the dialogues; it says nothing about frontier models."
+Preset = Literal["default", "full", "quick"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Sizes:
     """How large a preset is. `baseline_scenarios` is the share of the test scenarios that the slow baselines take."""
 
     preset: Preset
-    dialogues: Mapping[str, int]
+    dialogues: Mapping[Split, int]
     recipe: Mapping[str, object] = field(default_factory=dict)
     scenarios: int = 40
     baseline_scenarios: int = 12
