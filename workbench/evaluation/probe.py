@@ -41,7 +41,7 @@ class _Talk:
     ended_by: str = ""
 
 
-def path_probe(home: Home, dataset: str, n: int = 12) -> Probe:
+def path_probe(home: Home, dataset: str, n: int = 8) -> Probe:
     """The trainer's probe (`"probe": "workbench.evaluation.probe:path_probe"`): pass-rate over `n` of the data set's
     dev
     scenarios.
@@ -73,15 +73,21 @@ def _dev_scenarios(home: Home, dataset: str) -> tuple[Workflow, list[Scenario]]:
 
 
 def path_pass_rate(assessor: Assessor, scenarios: Sequence[Scenario], generate: Generate) -> float:
-    """Share of the scenarios whose conversation goes right; all of them are talked through side by side."""
+    """Share of the scenarios whose conversation goes right; all of them are talked through side by side.
+
+    A conversation ends, as not passed, with the first message that the labeller cannot place.
+    """
     limits = limits_for(assessor.workflow)
     users = {s.id: AgendaUser(assessor.workflow, s, assessor.labeller) for s in scenarios}
     talks = [_Talk(s, users[s.id]) for s in scenarios]
     while open_talks := [t for t in talks if not t.ended_by]:
         chats = [_chat(assessor.workflow, t.messages) for t in open_talks]
         for talk, text in zip(open_talks, generate(chats), strict=True):
-            _turn(talk, text, limits)
-    return sum(_passes(assessor, t) for t in talks) / len(talks) if talks else 0.0
+            if assessor.labeller.label(text) is None:
+                talk.ended_by = "unknown"  # it cannot pass any more; a model not yet trained would ramble to the limit
+            else:
+                _turn(talk, text, limits)
+    return sum(t.ended_by != "unknown" and _passes(assessor, t) for t in talks) / len(talks) if talks else 0.0
 
 
 def samples(workflow: Workflow, scenarios: Sequence[Scenario], generate: Generate) -> tuple[dict[str, Any], ...]:
