@@ -16,7 +16,7 @@ class Finding:
     """One figure. `rival` names what it was measured beside, `ratio` is rival / ours (above 1: we are better)."""
 
     name: str
-    value: float
+    value: float | None
     unit: str
     rival: str | None = None
     ratio: float | None = None
@@ -47,12 +47,20 @@ def main(measure: Callable[[bool], Sequence[Finding]], description: str) -> None
     parser.add_argument("--quick", action="store_true", help="within a minute, with fewer runs")
     parser.add_argument("--json", action="store_true", help="a list of {name, value, unit, rival, ratio}")
     arguments = parser.parse_args()
-    findings = measure(arguments.quick)
-    if arguments.json:
+    show(measure(arguments.quick), arguments.json)
+
+
+def show(findings: Sequence[Finding], as_json: bool) -> None:
+    """Print findings as a table or as JSON."""
+    if as_json:
         json.dump([asdict(f) for f in findings], sys.stdout, indent=2)
         print()
         return
     width = max(len(f.name) for f in findings)
     for f in findings:
         against = f"{f.ratio:8.1f}× {f.rival}" if f.ratio is not None else f"         {f.rival or ''}"
-        print(f"{f.name:<{width}}  {f.value:>14,.6g} {f.unit:<12} {against}".rstrip())
+        print(f"{f.name:<{width}}  {_number(f.value):>14} {f.unit:<12} {against}".rstrip())
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.6g}"
