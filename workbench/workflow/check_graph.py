@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from workbench.text import clean_line
 from workbench.workflow.check_problem import Finding, Places
 from workbench.workflow.model import Workflow
 
@@ -57,8 +58,9 @@ def _reach(workflow: Workflow, places: Places, forward: Neighbours, backward: Ne
         return
     lost = set(workflow.nodes) - reachable({*workflow.terminals, *places.doubtful} & set(workflow.nodes), backward)
     to_dead_end = reachable(dead, backward)
+    stranded = (lost & to_dead_end) - set(dead)
     for node in workflow.nodes:
-        if node in lost & to_dead_end and node not in dead:
+        if node in stranded:
             yield Finding(
                 "WF015",
                 places.node(node),
@@ -66,10 +68,12 @@ def _reach(workflow: Workflow, places: Places, forward: Neighbours, backward: Ne
                 "mend the dead end it runs into, or add an edge",
             )
     looping = lost - to_dead_end
-    while looping:
-        first = next(n for n in workflow.nodes if n in looping)
+    order = {node: i for i, node in enumerate(workflow.nodes)}
+    for first in workflow.nodes:
+        if first not in looping:
+            continue
         loop = reachable([first], forward) | (reachable([first], backward) & looping)
-        names = ", ".join(n for n in workflow.nodes if n in loop)
+        names = clean_line(", ".join(sorted(loop, key=order.__getitem__)), 300)
         yield Finding(
             "WF016",
             places.node(first),

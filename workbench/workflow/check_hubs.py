@@ -16,9 +16,11 @@ MAX_CASES = 5_000
 
 def check_hubs(workflow: Workflow, places: Places, facts: Facts) -> Iterator[Finding]:
     """Findings on the conditions of every hub, and on conditions where nothing is decided."""
+    hubs = set(workflow.hubs)
+    moves = {move.id for node in workflow.nodes.values() for move in node.moves}
     for edge in workflow.edges:
-        yield from _references(workflow, places, edge)
-        if edge.source not in workflow.hubs and (edge.when or edge.say) and edge.source not in places.doubtful:
+        yield from _references(workflow, places, edge, moves)
+        if edge.source not in hubs and (edge.when or edge.say) and edge.source not in places.doubtful:
             part = "when" if edge.when else "say"
             yield Finding(
                 "WF037",
@@ -34,8 +36,7 @@ def check_hubs(workflow: Workflow, places: Places, facts: Facts) -> Iterator[Fin
             yield from _alike(workflow, places, hub)
 
 
-def _references(workflow: Workflow, places: Places, edge: Edge) -> Iterator[Finding]:
-    known = {move.id for node in workflow.nodes.values() for move in node.moves}
+def _references(workflow: Workflow, places: Places, edge: Edge, known: set[str]) -> Iterator[Finding]:
     when = edge.when or Condition()
     for position, move in enumerate(when.moves):
         if move not in known:

@@ -9,8 +9,9 @@ from itertools import islice, product
 from workbench.workflow.check_hubs import possible, values_that_matter
 from workbench.workflow.check_problem import Finding, Places
 from workbench.workflow.model import Condition, Edge, Value, Workflow
-from workbench.workflow.paths import Path, PathSpace
+from workbench.workflow.paths import Cover, Path
 from workbench.workflow.situation import Situation, decide
+from workbench.workflow.summary import MAX_NODES, bounded_space
 
 ALL_UP_TO = 20_000
 """Paths that are all tried for a scenario; of a larger space a cover and a sample are."""
@@ -24,7 +25,11 @@ State = tuple[str | None, tuple[Value, ...]]
 
 def check_paths(workflow: Workflow, places: Places) -> Iterator[Finding]:
     """Findings on the path space. The graph checks must have found no error."""
-    space = PathSpace(workflow)
+    if len(workflow.nodes) > MAX_NODES:
+        message = f"{len(workflow.nodes):,} nodes: the paths of more than {MAX_NODES:,} are not looked at"
+        yield Finding("WF064", ("nodes",), message, "split the procedure")
+        return
+    space = bounded_space(workflow)
     size = space.size()
     if size.exact and size.least == 0:
         yield Finding(
@@ -43,8 +48,8 @@ def check_paths(workflow: Workflow, places: Places) -> Iterator[Finding]:
             f"{size} paths: data sets can only sample them",
             "lower max_visits if loops need not be passed twice",
         )
-    cover = space.cover("edges")
-    for edge in cover.missing:
+    cover = space.cover("edges") if size.exact else ()
+    for edge in cover.missing if isinstance(cover, Cover) else ():
         yield Finding(
             "WF061",
             places.edge(edge),

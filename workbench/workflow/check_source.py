@@ -162,7 +162,8 @@ def repaired(source: Source, findings: Iterable[Finding]) -> tuple[Source, Place
             data.setdefault(key, empty)
         ids = {node.get("id") for _, node in listed(data, "nodes")}
         data["edges"] = [e for e in data["edges"] if isinstance(e, dict) and {e.get("from"), e.get("to")} <= ids]
-        cut = [f.place for f in schema_findings(data)]
+        # A copy from which nothing was taken has no faults but those already found.
+        cut = [f.place for f in schema_findings(data)] if cut else []
         if not cut:
             break
     starts = [node for _, node in listed(data, "nodes") if node.get("start") is True]

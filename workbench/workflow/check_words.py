@@ -235,6 +235,7 @@ def _silences(workflow: Workflow, places: Places) -> Iterator[Finding]:
     if not any(True for _, p in _spoken(workflow, places) if p.pool.training):
         return
     after_user = {edge.target for edge in workflow.edges if workflow.nodes[edge.source].role == "user"}
+    hubs = set(workflow.hubs)
     for node in workflow.nodes.values():
         if node.role == "user":
             silent: list[tuple[Place, str]] = [(places.node(node.id), "no moves")] if not node.moves else []
@@ -243,7 +244,7 @@ def _silences(workflow: Workflow, places: Places) -> Iterator[Finding]:
                 for i, move in enumerate(node.moves)
                 if not move.say
             ]
-        elif node.role == "terminal" or node.id not in workflow.hubs:
+        elif node.role == "terminal" or node.id not in hubs:
             silent = [(places.node(node.id), "no wordings")] if not node.say else []
         else:
             silent = [

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from workbench.errors import UserError
 from workbench.workflow.model import Workflow
-from workbench.workflow.paths import PathSpace
+from workbench.workflow.paths import BUDGET, PathSpace
+
+MAX_NODES = 2_000
+"""Nodes beyond which paths are not counted at all."""
+_WORK = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +33,20 @@ class Summary:
     estimate: int | None = None
 
 
+def bounded_space(workflow: Workflow, max_visits: int | None = None) -> PathSpace:
+    """The path space with a budget that ends within seconds: what a state costs grows with the graph.
+
+    Raises UserError for a graph of more than `MAX_NODES` nodes.
+    """
+    nodes = len(workflow.nodes)
+    if nodes > MAX_NODES:
+        raise UserError(f"{workflow.name}: paths are not counted in a graph of {nodes:,} nodes (at most {MAX_NODES:,})")
+    return PathSpace(workflow, max_visits, budget=min(BUDGET, _WORK // nodes**2))
+
+
 def summarise(workflow: Workflow, max_visits: int | None = None) -> Summary:
-    """Count everything; a few seconds at the most, however large the path space is."""
-    space = PathSpace(workflow, max_visits)
+    """Count everything; a few seconds at the most, however large the path space is. UserError past `MAX_NODES`."""
+    space = bounded_space(workflow, max_visits)
     size = space.size()
     return Summary(
         name=workflow.name,

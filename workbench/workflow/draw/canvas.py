@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from rich.cells import cell_len
 
@@ -163,7 +164,7 @@ def _route(grid: _Grid, layout: Layout, workflow: Workflow, edge: str, lit: bool
     if points is None:
         return
     style: Style = "back" if edge in layout.back else "edge"
-    for start, end in zip(points, points[1:], strict=False):
+    for start, end in pairwise(points):
         grid.line(start, end, style, lit)
     x, y = points[-1]
     grid.text(x, y, grid.glyphs.up if edge in layout.back else grid.glyphs.down, style, lit)
@@ -175,7 +176,7 @@ def _route(grid: _Grid, layout: Layout, workflow: Workflow, edge: str, lit: bool
 def _box(grid: _Grid, box: Box, title: str, style: Style, lit: bool) -> None:
     right, bottom = box.x + box.width - 1, box.y + box.height - 1
     corners = [(box.x, box.y), (right, box.y), (right, bottom), (box.x, bottom), (box.x, box.y)]
-    for start, end in zip(corners, corners[1:], strict=False):
+    for start, end in pairwise(corners):
         grid.line(start, end, style, lit)
     left = (box.width - cell_len(title)) // 2
     grid.text(box.x + left, box.y + 1, title, style, lit)

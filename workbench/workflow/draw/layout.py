@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from workbench.errors import UserError
 from workbench.workflow.draw.layers import layers
@@ -174,7 +175,7 @@ def _set_columns(rows: list[list[_Place]], channels: list[list[_Segment]]) -> No
     for sweep in range(SWEEPS):
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wanted = [sum(other.centre for other in links.get(id(p), [p])) / len(links.get(id(p), [p])) for p in row]
-            gaps = [(a.width + b.width) / 2 + GAP for a, b in zip(row, row[1:], strict=False)]
+            gaps = [(a.width + b.width) / 2 + GAP for a, b in pairwise(row)]
             for place, centre in zip(row, spread(wanted, gaps), strict=True):
                 place.centre = centre
     margin = min((p.centre - p.width / 2 for row in rows for p in row), default=0.0)

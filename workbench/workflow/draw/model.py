@@ -73,7 +73,8 @@ class Lit:
 
 def style_of(workflow: Workflow, node: str) -> Style:
     """The style of a node: its role, hubs apart."""
-    return "hub" if node in workflow.hubs else workflow.nodes[node].role
+    role = workflow.nodes[node].role
+    return "hub" if role == "agent" and len(workflow.out[node]) > 1 else role
 
 
 def sign_of(workflow: Workflow, node: str, glyphs: Glyphs) -> str:

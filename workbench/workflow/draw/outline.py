@@ -70,5 +70,5 @@ def _kind(workflow: Workflow, node: str) -> str:
         outcome = label(found.outcome or "no outcome", 40)
         words.append("terminal" if outcome == node else f"terminal: {outcome}")
     else:
-        words.append("hub" if node in workflow.hubs else found.role)
+        words.append(style_of(workflow, node))
     return ", ".join(words)
