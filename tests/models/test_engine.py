@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_model
 
+from tests.models.tiny import make_model
 from workbench.models.server.engine import Chunk, Engine, Finished, Generation, load_engine
 
 

@@ -6,6 +6,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from workbench.workflow.hashing import digest
 
 READY_SECONDS = 600.0
 _POLL_S = 0.1
+_LAUNCHES = 3
+"""A server that has just been stopped may still be on its way out, and its successor then gives way to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +42,28 @@ def model_folder(home: Home, name: str) -> Path:
     for folder in (given, given / "best", home.models / name):
         if name and (folder / "config.json").is_file():
             return folder.resolve()
+    folder = _run_folder(home, name)
+    if not (folder / "best" / "config.json").is_file():
+        raise UserError(f'run "{clean_line(name, 80)}" has no checkpoint yet: wait for its first evaluation')
+    return (folder / "best").resolve()
+
+
+def _run_folder(home: Home, name: str) -> Path:
+    """The job folder of a run, by the run's id or name or by the job's id."""
     from workbench.jobs import job_folder
     from workbench.store import connect
     from workbench.store.find import find
     from workbench.store.runs import get_run
 
+    job = name
+    with suppress(UserError), connect(home) as record:
+        run = get_run(record, find(record, "run", name))
+        job = (run.job_id if run else None) or name
     try:
-        with connect(home) as record:
-            run = get_run(record, find(record, "run", name))
-        folder = job_folder(home, (run.job_id if run else None) or name)
+        return job_folder(home, job)
     except UserError as error:
         shown = clean_line(name, 80)
         raise UserError(f'no model "{shown}": name a run (`workbench train list`) or a Hugging Face folder') from error
-    if not (folder / "best" / "config.json").is_file():
-        raise UserError(f'run "{clean_line(name, 80)}" has no checkpoint yet: wait for its first evaluation')
-    return (folder / "best").resolve()
 
 
 def model_title(folder: Path) -> str:
@@ -96,15 +106,21 @@ def ensure_server(home: Home, folder: Path, dtype: str = "auto", timeout_s: floa
     It asks for a bearer token that only this user can read, and stops by itself when nobody has used it for a while.
     Raises UserError if the folder holds no model, ServiceError if the server does not come up.
     """
-    from workbench.jobs import launch
+    from workbench.jobs import launch, status
 
     folder = folder.resolve()
     found = running_server(home, folder, dtype)
     if found is not None:
         return found
     args = serve_args(folder, dtype=dtype, port=0, private=True)
-    job = launch(home, "serve", args, f"serve {model_title(folder)}")
-    return wait_ready(home, job.id, timeout_s)
+    for _ in range(_LAUNCHES):
+        job = launch(home, "serve", args, f"serve {model_title(folder)}")
+        try:
+            return wait_ready(home, job.id, timeout_s)
+        except ServiceError:
+            if status(home, job.id).state != "lost":
+                raise
+    raise ServiceError(f"the model server did not start: see `workbench jobs show {job.id}`")
 
 
 def wait_ready(home: Home, job_id: str, timeout_s: float = READY_SECONDS) -> ServerInfo:
