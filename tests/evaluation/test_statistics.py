@@ -289,3 +289,11 @@ class TestRanking:
         assert s.pass_hat_k(outcomes, 5) is None
         with pytest.raises(ValueError, match="at least 1"):
             s.pass_hat_k(outcomes, 0)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8, 12, 13, 40, 200])
+def test_the_smallest_effect_is_found_for_every_n(n: int) -> None:
+    """scipy's noncentral t gives NaN at scattered points; the search must not step on one."""
+    smallest = s.smallest_effect(n)
+    assert smallest is not None
+    assert s.paired_power(smallest, n) == pytest.approx(0.8, abs=0.01)

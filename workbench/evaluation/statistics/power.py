@@ -50,7 +50,8 @@ def paired_power(d_z: float, n: int, *, alpha: float = 0.05) -> float | None:
 
     critical = stats.t.ppf(1 - alpha / 2, n - 1)
     shift = abs(d_z) * np.sqrt(n)
-    return float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+    power = float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+    return 1.0 if np.isnan(power) else power  # scipy's nct gives NaN at some points far out, where the power is 1
 
 
 def smallest_effect(n: int, *, power: float = 0.8, alpha: float = 0.05) -> float | None:
@@ -59,7 +60,13 @@ def smallest_effect(n: int, *, power: float = 0.8, alpha: float = 0.05) -> float
         return None
     from scipy import optimize
 
-    return float(optimize.brentq(lambda d: (paired_power(d, n, alpha=alpha) or 0.0) - power, 0.0, 200.0))
+    def short(d_z: float) -> float:
+        return (paired_power(d_z, n, alpha=alpha) or 0.0) - power
+
+    high = 0.125
+    while short(high) < 0:
+        high *= 2
+    return float(optimize.brentq(short, high / 2 if high > 0.125 else 0.0, high))
 
 
 def sample_size(d_z: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
