@@ -70,18 +70,18 @@ def _stream(lengths: Sequence[int], recipe: Recipe) -> Iterator[MicroBatch]:
         if left is not None:
             order = order[:left]
             left -= len(order)
-        yield from _first_fit(order, lengths, recipe.micro_batch_tokens)
+        yield from _best_fit(order, lengths, recipe.micro_batch_tokens)
         epoch += 1
 
 
-def _first_fit(order: Sequence[int], lengths: Sequence[int], capacity: int) -> Iterator[MicroBatch]:
-    """First fit into the last few open packs, so that packs are full and the shuffled order is nearly kept."""
+def _best_fit(order: Sequence[int], lengths: Sequence[int], capacity: int) -> Iterator[MicroBatch]:
+    """Best fit into a few open packs, so that packs are full and the shuffled order is nearly kept."""
     packs: list[tuple[list[int], int]] = []
     for i in order:
-        for at, (members, size) in enumerate(packs):
-            if size + lengths[i] <= capacity:
-                packs[at] = ([*members, i], size + lengths[i])
-                break
+        fits = [at for at, (_, size) in enumerate(packs) if size + lengths[i] <= capacity]
+        if fits:
+            best = max(fits, key=lambda at: packs[at][1])
+            packs[best] = ([*packs[best][0], i], packs[best][1] + lengths[i])
         else:
             packs.append(([i], lengths[i]))
             if len(packs) > _OPEN:
