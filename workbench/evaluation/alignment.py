@@ -1,16 +1,14 @@
-"""The cheapest alignment of a trace with a procedure (conformance checking): Dijkstra on the product of trace and
-graph.
+"""The cheapest alignment of a trace with a procedure (conformance checking): Dijkstra on their product.
 
 A step that both make costs nothing, a message that the graph does not have costs 1, a place that speaks in the graph
-and
-not in the trace costs 1; silent places cost nothing. All costs are 0 or 1, so a double-ended queue does for a heap.
+and not in the trace costs 1; silent places cost nothing. Priorities are small whole numbers, so they are kept in buckets.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Literal
 
 from workbench.evaluation.trace import Event
@@ -84,38 +82,44 @@ class Procedure:
         ValueError if no terminal can be reached.
         """
         n, width = len(events), len(self.moves)
+        unit = n + 1  # a priority is cost × unit + messages left out: of equally cheap alignments the one that explains most
         best: dict[int, int] = {0: 0}
         came: dict[int, tuple[int, Kind, _Move | None]] = {}
-        queue: deque[tuple[int, int]] = deque([(0, 0)])
+        buckets: dict[int, list[int]] = {0: [0]}
+        keys = [0]
         done: set[int] = set()
 
-        def reach(state: int, cost: int, source: int, kind: Kind, move: _Move | None) -> None:
-            if cost < best.get(state, 1 << 30):
-                best[state] = cost
+        def reach(state: int, key: int, source: int, kind: Kind, move: _Move | None) -> None:
+            if key < best.get(state, 1 << 60):
+                best[state] = key
                 came[state] = (source, kind, move)
-                if kind in ("both", "silent"):
-                    queue.appendleft((cost, state))
-                else:
-                    queue.append((cost, state))
+                if key not in buckets:
+                    buckets[key] = []
+                    heappush(keys, key)
+                buckets[key].append(state)
 
-        while queue:
-            cost, state = queue.popleft()
+        while keys:
+            key = keys[0]
+            if not buckets[key]:
+                del buckets[heappop(keys)]
+                continue
+            state = buckets[key].pop()
             if state in done:
                 continue
             done.add(state)
             i, position = divmod(state, width)
             if i == n and position in self.final:
-                return Alignment(_steps(came, state, width), cost, len(done))
-            if i < n:
-                reach(state + width, cost + 1, state, "trace", None)
+                return Alignment(_steps(came, state, width), key // unit, len(done))
             for move in self.moves[position]:
                 here = i * width + move.target
                 if move.unit is None:
-                    reach(here, cost, state, "silent", move)
+                    reach(here, key, state, "silent", move)
                     continue
-                reach(here, cost + 1, state, "graph", move)
+                reach(here, key + unit, state, "graph", move)
                 if i < n and _same(events[i], move):
-                    reach(here + width, cost, state, "both", move)
+                    reach(here + width, key, state, "both", move)
+            if i < n:
+                reach(state + width, key + unit + 1, state, "trace", None)
         raise ValueError("no terminal can be reached")
 
 
