@@ -2,8 +2,7 @@
 
 The references are the *evaluation* phrasings of the workflow and its prompts, never the training pool, so that an agent
 cannot score by echo. Values are abstracted to slots (a date, an amount, a package), words to stems and character
-n-grams; a
-multinomial logistic regression weighs them. Deterministic, fitted in milliseconds, no dependency but numpy.
+n-grams; a multinomial logistic regression weighs them. Deterministic, fitted in milliseconds, no dependency but numpy.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Did the conversation follow the procedure? Fitness of the walk, and whether each hub took the branch it had to.
 
 Both come from one alignment (`alignment.py`) of the labelled trace with the graph. A perfect walk through wrong
-branches has
-fitness 1, so neither figure is read without the other, and neither without the labeller's accuracy.
+branches has fitness 1, so neither figure is read without the other, and neither without the labeller's accuracy.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class Adherence:
     """How a conversation went along the graph.
 
     fitness = 1 − cost ÷ (trace length + shortest model path), in 0…1. `skipped` are the places of the graph that were
-    passed
-    over in silence, `extra` the messages (indexes) that have no place in it; `nodes` is the walk of the alignment.
+    passed over in silence, `extra` the messages (indexes) that have no place in it; `nodes` is the walk of the
+    alignment.
     """
 
     fitness: float
@@ -100,9 +99,8 @@ def _judge(
 ) -> tuple[list[Step], list[HubChoice], list[Situation]]:
     """Go along the alignment with the situation the user has really made, and ask at every hub what it demanded.
 
-    Where several silent ways lead to what was said, the text cannot tell them apart: if the demanded way is among
-    them, it is
-    taken to have been walked. Returns the steps with that settled.
+    Where several silent ways lead to what was said, the text cannot tell them apart: if the demanded way is among them,
+    it is taken to have been walked. Returns the steps with that settled.
     """
     situation = Situation(variables)
     node = ""

@@ -22,8 +22,7 @@ class Step:
     """One step of an alignment: `both` (0), only in the `trace` (1), only in the `graph` (1), or `silent` (0).
 
     `event` is the index of the trace's event, `unit` the place that speaks in the graph, `edge` and `node` the edge
-    taken
-    and the node entered by it; None where the step has none.
+    taken and the node entered by it; None where the step has none.
     """
 
     kind: Kind

@@ -1,8 +1,7 @@
 """Controls of the measures: a flawless agent must score at the ceiling, and a planted fault must cost what it should.
 
-The transcripts are made here from the graph in evaluation wording, with no agent at all. A measure whose control
-fails is
-not reported: a figure that cannot tell a fault from none says nothing.
+The transcripts are made here from the graph in evaluation wording, with no agent at all. A measure whose control fails
+is not reported: a figure that cannot tell a fault from none says nothing.
 """
 
 from __future__ import annotations

@@ -15,10 +15,8 @@ class AgentCost:
     seconds.
 
     `input` counts tokens read anew, `cached` those read from a cache. `dollars` is None if any price is unknown.
-    `seconds`
-    is wall time, in which conversations run side by side; `model_seconds` sums the calls' own latency. `ttft` is the
-    time to
-    the first token. Agents without a model (the oracle) cost 0.
+    `seconds` is wall time, in which conversations run side by side; `model_seconds` sums the calls' own latency. `ttft`
+    is the time to the first token. Agents without a model (the oracle) cost 0.
     """
 
     n: int
@@ -52,9 +50,8 @@ def agent_cost(
 ) -> AgentCost:
     """The cost of one agent from its conversations and their messages.
 
-    With `hourly_price` (dollars an hour of the local machine) a conversation whose calls have no price costs its
-    share of
-    the machine's time: its model seconds, an upper bound where calls are batched.
+    With `hourly_price` (dollars an hour of the local machine) a conversation whose calls have no price costs its share
+    of the machine's time: its model seconds, an upper bound where calls are batched.
     """
     spoken = [m for m in messages if m.role == "agent"]
     dollars = [_dollars(row, hourly_price) for row in rows]

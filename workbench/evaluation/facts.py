@@ -1,10 +1,8 @@
 """Are the facts right? What each message was due to state against what it states, and what nobody told the agent.
 
-Due in a message: the variables and the constants (amounts, numbers) that every evaluation phrasing of its place
-states in the
-situation it was spoken in. Invented: a date, an amount, a listed name or a closed choice that is neither a current
-value of
-the scenario nor a constant of the workflow; an outdated value counts as invented.
+Due in a message: the variables and the constants (amounts, numbers) that every evaluation phrasing of its place states
+in the situation it was spoken in. Invented: a date, an amount, a listed name or a closed choice that is neither a
+current value of the scenario nor a constant of the workflow; an outdated value counts as invented.
 """
 
 from __future__ import annotations

@@ -23,9 +23,8 @@ class EvaluationPlan:
     """The arguments of an `evaluate` job.
 
     `limits` gives an agent fewer scenarios than the others (the first so many of the same set). `dataset` names the
-    data
-    set whose test scenarios come first; beyond them, or without it, scenarios are designed from the seed. `user` is
-    `agenda` or `llm:MODEL`. `hourly_price` is what an hour of the local machine costs in dollars, None if unknown.
+    data set whose test scenarios come first; beyond them, or without it, scenarios are designed from the seed. `user`
+    is `agenda` or `llm:MODEL`. `hourly_price` is what an hour of the local machine costs in dollars, None if unknown.
     """
 
     workflow: str

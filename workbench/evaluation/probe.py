@@ -43,12 +43,10 @@ class _Talk:
 
 def path_probe(home: Home, dataset: str, n: int = 8) -> Probe:
     """The trainer's probe (`"probe": "workbench.evaluation.probe:path_probe"`): pass-rate over `n` of the data set's
-    dev
-    scenarios.
+    dev scenarios.
 
     A conversation passes if it ends at the right terminal and every hub took the branch demanded. Raises UserError if
-    the
-    workflow is no longer the one of the data set.
+    the workflow is no longer the one of the data set.
     """
     workflow, scenarios = _dev_scenarios(home, dataset)
     assessor = Assessor(workflow)

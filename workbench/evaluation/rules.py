@@ -1,8 +1,7 @@
 """The judge `rules`: the paper's five criteria, 1–5, as far as rules can decide them from transcript and scenario.
 
-Naturalness is never decided here: its score is None and the note says "not judged". Every finding quotes what it
-rests on;
-the quotes are cut from the transcript, so they occur in it.
+Naturalness is never decided here: its score is None and the note says "not judged". Every finding quotes what it rests
+on; the quotes are cut from the transcript, so they occur in it.
 """
 
 from __future__ import annotations

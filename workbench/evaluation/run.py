@@ -37,8 +37,7 @@ Open = Callable[[str, Home], Client]
 
 def main(ctx: JobContext) -> dict[str, object]:
     """Entry point of the job kind `evaluate`; `args` are the fields of `EvaluationPlan`. Returns the comparison's id
-    and
-    summary. Stopped or killed, the same command goes on with the conversations that are missing."""
+    and summary. Stopped or killed, the same command goes on with the conversations that are missing."""
     from workbench.models.open import open_client
 
     with connect(ctx.home) as rec:

@@ -14,8 +14,7 @@ class Event:
     """One visible thing in a conversation. `message` is the index of the message it comes from.
 
     An agent's event has the speaking place (`unit`: a node or edge id, None if the labeller answers "unknown"); a
-    user's has
-    the user node it answers (None: any) with the move and the added deviation, as far as they are known.
+    user's has the user node it answers (None: any) with the move and the added deviation, as far as they are known.
     """
 
     message: int
@@ -43,8 +42,7 @@ def read_trace(labeller: Labeller, messages: Sequence[MessageRow]) -> Trace:
     """Label a conversation. An agent's own nodes are never looked at; a simulated user's true moves are, if recorded.
 
     A user message without a recorded move (a human, a language model) gets the labeller's reading of it, at the user
-    node
-    that the agent's message before it asks for.
+    node that the agent's message before it asks for.
     """
     events: list[Event] = []
     labels: list[Label | None] = []

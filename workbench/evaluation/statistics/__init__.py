@@ -1,8 +1,7 @@
 """Statistics of comparisons: pure functions on numbers, scipy underneath, no input or output.
 
-Everywhere: NaN and None are missing data, left out pairwise and counted, never read as a number. A p-value or
-estimate that
-cannot be had is None. Intervals are (low, high) at level 1 − alpha. Whatever draws at random takes a seed.
+Everywhere: NaN and None are missing data, left out pairwise and counted, never read as a number. A p-value or estimate
+that cannot be had is None. Intervals are (low, high) at level 1 − alpha. Whatever draws at random takes a seed.
 """
 
 from __future__ import annotations

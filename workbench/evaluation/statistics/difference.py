@@ -19,9 +19,8 @@ EXACT_LIMIT = 16
 @dataclass(frozen=True, slots=True)
 class SignedRank:
     """Wilcoxon signed-rank, two-sided. `p` drops zeros (Wilcoxon's rule), `p_pratt` ranks them; both are asymptotic
-    with the
-    tie correction, since scipy's exact method is wrong with ties. `p_exact` enumerates or samples sign patterns (n
-    small)."""
+    with the tie correction, since scipy's exact method is wrong with ties. `p_exact` enumerates or samples sign
+    patterns (n small)."""
 
     n: int
     plus: int

@@ -24,8 +24,8 @@ class Strength:
 def pass_hat_k(outcomes: Mapping[str, Sequence[bool | None]], k: int) -> float | None:
     """pass^k: the chance that k repetitions of a scenario all succeed, mean over scenarios of C(c, k) ÷ C(n, k).
 
-    None outcomes (infrastructure errors) are left out; scenarios with fewer than k repetitions are too. None if none
-    is left.
+    None outcomes (infrastructure errors) are left out; scenarios with fewer than k repetitions are too. None if none is
+    left.
     """
     if k < 1:
         raise ValueError("k must be at least 1")
@@ -41,8 +41,7 @@ def bradley_terry(wins: Mapping[tuple[str, str], float], reference: str, *, alph
     """Bradley-Terry strengths by maximum likelihood from wins[(winner, loser)] (half a win each for a tie).
 
     An agent that only won, only lost or never met the others has no finite estimate: its figures are None, and it is
-    left out.
-    KeyError if the reference is not among the agents.
+    left out. KeyError if the reference is not among the agents.
     """
     names = sorted({name for pair in wins for name in pair})
     if reference not in names:
