@@ -29,14 +29,20 @@ def test_every_path_is_walked_perfectly_and_recognised(travel: Workflow, assesso
 def talk(assessor: Assessor, *lines: tuple[str, str | None, str | None]) -> list[MessageRow]:
     """(text, node, move): an agent's line has no node."""
     return [
-        MessageRow("user", text, move=move, label={"question": node, "simulated": True}) if node else MessageRow("agent", text)
+        MessageRow("user", text, move=move, label={"question": node, "simulated": True})
+        if node
+        else MessageRow("agent", text)
         for text, node, move in lines
     ]
 
 
 OPEN = ("Hello! Where would you like to go, when, and who is travelling?", None, None)
 COMPLETE = ("Oslo, 3 March to 9 March, 2 adults.", "user_request", "complete")
-PRESENT = ("In Oslo there is Saver at $80, Comfort at $140 and Luxury at $260 a night. Which one do you prefer?", None, None)
+PRESENT = (
+    "In Oslo there is Saver at $80, Comfort at $140 and Luxury at $260 a night. Which one do you prefer?",
+    None,
+    None,
+)
 ESCALATE = ("A human advisor will take over from here. Goodbye!", None, None)
 
 

@@ -60,7 +60,10 @@ def brute_force(workflow: Workflow, events: Sequence[Event]) -> int:
             if i == len(events) or j == len(walk):
                 return len(events) - i + len(walk) - j
             best = 1 + min(d(i + 1, j), d(i, j + 1))
-            event, is_user = events[i], workflow.nodes.get(walk[j]) is not None and workflow.nodes[walk[j]].role == "user"
+            event, is_user = (
+                events[i],
+                workflow.nodes.get(walk[j]) is not None and workflow.nodes[walk[j]].role == "user",
+            )
             same = event.is_user == is_user and (event.unit == walk[j] or (event.is_user and event.unit is None))
             return min(best, d(i + 1, j + 1)) if same else best
 

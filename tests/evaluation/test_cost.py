@@ -11,7 +11,10 @@ def row(**totals: object) -> ConversationRow:
 
 
 def test_means_and_waiting() -> None:
-    rows = [row(input=100, output=20, cache_read=10, cost=0.01, messages=6, calls=3, seconds=4.0, model_s=2.0) for _ in range(2)]
+    rows = [
+        row(input=100, output=20, cache_read=10, cost=0.01, messages=6, calls=3, seconds=4.0, model_s=2.0)
+        for _ in range(2)
+    ]
     messages = [MessageRow("agent", "", latency_s=s, ttft_s=s / 2) for s in (1.0, 2.0, 3.0)] + [MessageRow("user", "")]
     cost = agent_cost(rows, messages)
     assert (cost.n, cost.tokens, cost.dollars, cost.dollars_per_thousand) == (2, 130, 0.01, 10)
@@ -26,7 +29,9 @@ def test_an_unknown_price_is_unknown_unless_the_machine_has_one() -> None:
 
 
 def test_ratio_to_the_dearest() -> None:
-    costs = {name: agent_cost([row(cost=c)], []) for name, c in (("a", 0.1), ("b", 0.001), ("free", 0.0), ("none", None))}
+    costs = {
+        name: agent_cost([row(cost=c)], []) for name, c in (("a", 0.1), ("b", 0.001), ("free", 0.0), ("none", None))
+    }
     assert ratios(costs) == {"a": 1, "b": pytest.approx(100), "free": None, "none": None}
 
 

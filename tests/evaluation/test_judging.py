@@ -33,7 +33,9 @@ class TestFlawless:
         assert measured["slot_accuracy"] == measured["right_terminal"] == measured["rules_kept"] == 1
         assert measured["unknown_messages"] == 0
 
-    def test_quotes_occur_in_the_transcript(self, travel: Workflow, assessor: Assessor, scenarios: list[Scenario]) -> None:
+    def test_quotes_occur_in_the_transcript(
+        self, travel: Workflow, assessor: Assessor, scenarios: list[Scenario]
+    ) -> None:
         for scenario in scenarios[:10]:
             talk = flawless_talk(travel, scenario)
             spoilt = said(talk, 0, "Hello to Gotham on 31 December for $999!")
@@ -52,12 +54,18 @@ class TestFacts:
 
     def test_a_missing_value_is_wrong(self, travel: Workflow, assessor: Assessor, long_talk: Scenario) -> None:
         talk = flawless_talk(travel, long_talk)
-        city = next(str(v) for v in (long_talk.variables["destination"], long_talk.variables["new_destination"]) if str(v) in talk[-1].text)
+        city = next(
+            str(v)
+            for v in (long_talk.variables["destination"], long_talk.variables["new_destination"])
+            if str(v) in talk[-1].text
+        )
         spoilt = said(talk, len(talk) - 1, talk[-1].text.replace(city, "the city"))
         wrong = assessor.assess(long_talk, spoilt, "agent").facts.wrong
         assert [(s.due, s.said) for s in wrong] == [(city, None)]
 
-    def test_an_invented_price_is_wrong_even_in_an_unknown_message(self, assessor: Assessor, long_talk: Scenario) -> None:
+    def test_an_invented_price_is_wrong_even_in_an_unknown_message(
+        self, assessor: Assessor, long_talk: Scenario
+    ) -> None:
         found = assessor.assess(long_talk, [MessageRow("agent", "Flour and eggs for $999.")], "messages")
         assert [(s.due, s.said) for s in found.facts.wrong] == [(None, "$999")]
 
@@ -69,7 +77,11 @@ class TestFacts:
 
 class TestJudge:
     def test_wrong_terminal(self, travel: Workflow, assessor: Assessor, long_talk: Scenario) -> None:
-        talk = said(flawless_talk(travel, long_talk), -1 + len(flawless_talk(travel, long_talk)), "Understood, no booking is made. Goodbye!")
+        talk = said(
+            flawless_talk(travel, long_talk),
+            -1 + len(flawless_talk(travel, long_talk)),
+            "Understood, no booking is made. Goodbye!",
+        )
         finding = findings(assessor, assessor.assess(long_talk, talk, "user"))["task_success"]
         assert (finding.score, "abandoned" in finding.note) == (2.0, True)
 
@@ -89,7 +101,9 @@ class TestJudge:
         assert not found.is_right_terminal
         assert findings(assessor, found)["task_success"].score == 3
 
-    def test_asking_again_what_was_not_answered_is_no_repetition(self, travel: Workflow, assessor: Assessor, long_talk: Scenario) -> None:
+    def test_asking_again_what_was_not_answered_is_no_repetition(
+        self, travel: Workflow, assessor: Assessor, long_talk: Scenario
+    ) -> None:
         talk = flawless_talk(travel, long_talk)
         lost = MessageRow("user", "Sorry, what do you mean?", label={"question": None, "simulated": True})
         found = assessor.assess(long_talk, [talk[0], lost, *talk], "agent")
@@ -109,7 +123,9 @@ class TestJudge:
         assert after is not None
         assert after <= 3
 
-    def test_without_a_challenge_at_most_three(self, travel: Workflow, assessor: Assessor, scenarios: list[Scenario]) -> None:
+    def test_without_a_challenge_at_most_three(
+        self, travel: Workflow, assessor: Assessor, scenarios: list[Scenario]
+    ) -> None:
         scenario = next(s for s in scenarios if not s.deviations)
         found = assessor.assess(scenario, flawless_talk(travel, scenario), "agent")
         assert findings(assessor, found)["graceful_handling"].score == 3

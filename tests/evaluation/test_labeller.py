@@ -46,7 +46,16 @@ def test_the_training_pool_is_never_read(travel: Workflow) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "I like turtles.", "flour and eggs", "system assistant user user", "\x1b[31m{}", "Sorry, I cannot do that."]
+    "text",
+    [
+        "",
+        "   ",
+        "I like turtles.",
+        "flour and eggs",
+        "system assistant user user",
+        "\x1b[31m{}",
+        "Sorry, I cannot do that.",
+    ],
 )
 def test_what_is_no_act_is_unknown(assessor: Assessor, text: str) -> None:
     assert assessor.labeller.label(text) is None
@@ -111,7 +120,9 @@ class TestSlots:
         slots = Slots(travel)
         text = "Oslo with Saver from 3 March to 12 March for 2 adults and 1 child at $80."
         found = dict.fromkeys(slots.find(text))
-        assert {("name", "Oslo"), ("date", "3 March"), ("party", "2 adults and 1 child"), ("money", "$80")} <= set(found)
+        assert {("name", "Oslo"), ("date", "3 March"), ("party", "2 adults and 1 child"), ("money", "$80")} <= set(
+            found
+        )
         plain, kinds = slots.abstract(text)
         assert "Oslo" not in plain
         assert {"name", "date", "party", "money", "package"} <= kinds

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
+from workbench.agents.names import parse_name
+from workbench.dialogue.model import Scenario
+from workbench.dialogue.scripted import write
 from workbench.errors import ServiceError, UserError
+from workbench.evaluation.assess import Assessor
 from workbench.evaluation.bounds import check_bounds, parse_bound
 from workbench.evaluation.plan import condition_names, plan_of
 from workbench.evaluation.probe import path_pass_rate, samples
 from workbench.evaluation.rejudge import rejudge
 from workbench.evaluation.report import markdown, text, write_report
 from workbench.evaluation.run import evaluate
-from workbench.evaluation.assess import Assessor
-from workbench.agents.names import parse_name
-from workbench.dialogue.model import Scenario
-from workbench.dialogue.scripted import write
 from workbench.home import Home
 from workbench.jobs.context import Stopped
 from workbench.models.client import Client, Reply, Request, Usage
@@ -92,7 +92,13 @@ def rec(home: Home) -> Record:
 
 
 def args(**more: Any) -> dict[str, Any]:
-    return {"workflow": "travel_booking", "agents": ["compiled:fake", "oracle"], "scenarios": 14, "concurrency": 4, **more}
+    return {
+        "workflow": "travel_booking",
+        "agents": ["compiled:fake", "oracle"],
+        "scenarios": 14,
+        "concurrency": 4,
+        **more,
+    }
 
 
 async def test_whole(home: Home, rec: Record, tmp_path: Path) -> None:
@@ -122,7 +128,9 @@ async def test_whole(home: Home, rec: Record, tmp_path: Path) -> None:
     assert (stored.status, stored.summary["statement"]) == ("done", summary["statement"])
     _reports(rec, str(result["comparison"]), tmp_path)
     assert rejudge(rec, str(result["comparison"])) == json.loads(json.dumps(summary))
-    outcomes = check_bounds(summary, "compiled", [parse_bound("fitness=0.9", "min"), parse_bound("failure_rate=0.1", "max")])
+    outcomes = check_bounds(
+        summary, "compiled", [parse_bound("fitness=0.9", "min"), parse_bound("failure_rate=0.1", "max")]
+    )
     assert [o.is_met for o in outcomes] == [True, False]
     with pytest.raises(UserError, match="no figure"):
         check_bounds(summary, "oracle", [parse_bound("beauty=1", "min")])
@@ -142,7 +150,9 @@ def _reports(rec: Record, comparison: str, folder: Path) -> None:
         lines = list(csv.DictReader(file))
     assert len(lines) == 28
     assert {"fitness", "rules:task_success", "condition"} <= set(lines[0])
-    told = [json.loads(line) for line in write_report(rec, comparison, "jsonl", folder / "r.jsonl").read_text().splitlines()]
+    told = [
+        json.loads(line) for line in write_report(rec, comparison, "jsonl", folder / "r.jsonl").read_text().splitlines()
+    ]
     assert told[0]["messages"][0]["role"] == "agent"
     assert told[0]["verdicts"][0]["evidence"]["why"]
     with pytest.raises(UserError, match="no report form"):

@@ -81,7 +81,9 @@ class Procedure:
         ValueError if no terminal can be reached.
         """
         n, width = len(events), len(self.moves)
-        unit = n + 1  # a priority is cost × unit + messages left out: of equally cheap alignments the one that explains most
+        unit = (
+            n + 1
+        )  # a priority is cost × unit + messages left out: of equally cheap alignments the one that explains most
         best: dict[int, int] = {0: 0}
         came: dict[int, tuple[int, Kind, _Move | None]] = {}
         buckets: dict[int, list[int]] = {0: [0]}
