@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from workbench.cli.follow import follow
-from workbench.cli.output import emit, example, pass_home
+from workbench.cli.output import emit, example
+from workbench.cli.screen import open_app, why_not
 from workbench.home import Home
 
 
@@ -21,8 +20,8 @@ from workbench.home import Home
 @click.option("--seed", default=42, show_default=True, help="Seed of dialogues and training.")
 @click.option("--no-tui", is_flag=True, help="Plain progress lines, even on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON at the end (implies --no-tui).")
-@pass_home
-def command(home: Home, quick: bool, full: bool, workflow: str, seed: int, no_tui: bool, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, quick: bool, full: bool, workflow: str, seed: int, no_tui: bool, as_json: bool) -> None:
     """Compile a workflow into a small model's weights and see whether it worked: no key, no GPU, no network.
 
     Every stage is a background job: interrupt and run the same command again, and it goes on where it was.
@@ -31,17 +30,15 @@ def command(home: Home, quick: bool, full: bool, workflow: str, seed: int, no_tu
     from workbench.workflow.hashing import workflow_hash
     from workbench.workflow.load import load_workflow
 
+    home: Home = ctx.obj
     if quick and full:
         raise click.UsageError("--quick and --full exclude each other")
     preset = "quick" if quick else "full" if full else "default"
     loaded = load_workflow(workflow)
     args = {"workflow": workflow, "workflow_id": workflow_hash(loaded), "preset": preset, "seed": seed}
     job = launch(home.make(), "demo", args, f"demo of {loaded.name} ({preset})")
-    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    if terminal and not (no_tui or as_json):
-        from workbench.tui.app import run
-
-        raise SystemExit(run(home, follow=job.id))
+    if not (no_tui or as_json or why_not()):
+        ctx.exit(open_app(home, follow=job.id))
     result = follow(home, job.id, quiet=False)
     emit(
         result["summary"] | ({"partial": result["partial"]} if result["partial"] else {}),

@@ -7,7 +7,6 @@ as `module:attribute`. Every command carries `epilog=example("workbench …")`, 
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -17,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from workbench import __version__
 from workbench.cli.output import example
-from workbench.errors import UserError
+from workbench.cli.screen import open_app
 from workbench.home import find_home
 
 NOUNS: dict[str, tuple[str, str]] = {
@@ -83,20 +82,6 @@ class LazyGroup(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _start_tui(ctx: click.Context, slow_link: bool) -> None:
-    """Open the terminal app, or say why this terminal cannot show it and which commands do the same."""
-    plain = "the same in plain text: workbench workflow list, train list, chat, results; workbench -h names them all"
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UserError(f"the app needs a terminal for both input and output; {plain}")
-    if os.environ.get("TERM", "") in ("", "dumb"):
-        raise UserError(f"the app cannot draw on TERM={os.environ.get('TERM', '') or '(unset)'}; {plain}")
-    if slow_link:
-        os.environ.update(TEXTUAL_FPS="10", TEXTUAL_ANIMATIONS="none")
-    from workbench.tui.app import run
-
-    ctx.exit(run(ctx.obj) or 0)
-
-
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
@@ -120,7 +105,7 @@ def cli(ctx: click.Context, home: str | None, slow_link: bool) -> None:
     """
     ctx.obj = find_home(home)
     if ctx.invoked_subcommand is None:
-        _start_tui(ctx, slow_link)
+        ctx.exit(open_app(ctx.obj, slow_link=slow_link))
 
 
 def main() -> NoReturn:

@@ -1,0 +1,32 @@
+"""Opening the terminal app from a command. The two front ends do not know each other: the app is found by name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from workbench.errors import UserError
+from workbench.home import Home
+
+_APP = "workbench.tui.app"
+_PLAIN = "the same in plain text: workbench workflow list, train list, chat, results; workbench -h names them all"
+
+
+def why_not() -> str | None:
+    """Why this terminal cannot show the app, in words; None if it can."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "the app needs a terminal for both input and output"
+    term = os.environ.get("TERM", "")
+    return f"the app cannot draw on TERM={term or '(unset)'}" if term in ("", "dumb") else None
+
+
+def open_app(home: Home, follow: str | None = None, slow_link: bool = False) -> int:
+    """Show the app until the user leaves; its exit code. `follow` is a demo job to move along with.
+
+    Raises UserError, naming the plain commands, on a terminal that cannot show it.
+    """
+    if reason := why_not():
+        raise UserError(f"{reason}; {_PLAIN}")
+    code: int = import_module(_APP).run(home, follow=follow, slow_link=slow_link)
+    return code
