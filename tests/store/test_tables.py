@@ -47,7 +47,7 @@ from workbench.store.reviews import put_reviews, review_counts, reviews
 from workbench.store.rows import DatasetRow, DialogueEntry, MessageRow, ReviewRow
 from workbench.store.runs import get_run, runs, set_run
 from workbench.store.scenarios import get_scenario, put_scenarios, scenarios
-from workbench.store.select import full_text
+from workbench.store.select import full_text, said
 from workbench.store.verdicts import measures, put_verdicts, score_summary, scores, verdicts
 from workbench.store.workflows import get_workflow, workflows
 
@@ -127,6 +127,16 @@ def test_lone_surrogates_are_stored_as_question_marks(rec: Record) -> None:
 def test_filters(rec: Record, wanted: DialogueFilter, numbers: list[int]) -> None:
     shown = [d.id for d in dialogue_rows(rec, dialogue_rowids(rec, wanted, "made"))]
     assert shown == [sample_dialogue(n).id for n in numbers]
+
+
+def test_a_search_asks_the_index_once_and_not_for_every_message(rec: Record) -> None:
+    condition, arguments = said("dialogue", "d.id", "oslo")
+    plan = [
+        row["detail"] for row in rec.query(f"EXPLAIN QUERY PLAN SELECT 1 FROM dialogues d WHERE {condition}", arguments)
+    ]
+    inner = [step for step in plan if " f " in step or " m " in step]
+    assert "VIRTUAL TABLE" in inner[0]
+    assert "INTEGER PRIMARY KEY" in inner[1]
 
 
 @pytest.mark.parametrize("sort", [*SORTS, *(f"-{name}" for name in SORTS)])
