@@ -84,7 +84,8 @@ def _training(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> 
     from workbench.training.recipe import load_recipe
 
     recipe = load_recipe("demo", {**sizes.recipe, "seed": made["seed"]})
-    name = f"{workflow.name}-{sizes.preset}"
+    # --full trains nothing anew: it is the default run with longer baselines.
+    name = f"{workflow.name}-{'quick' if sizes.preset == 'quick' else 'demo'}-seed{made['seed']}"
     run = launch_run(ctx.home, made["dataset"], recipe, name=name, probe="workbench.evaluation.probe:path_probe")
     result = _watch(ctx, run.id)
     made["run"], made["train"] = run.id, result
