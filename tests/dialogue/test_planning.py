@@ -60,7 +60,7 @@ def test_open_values_are_shared_by_no_two_splits(travel: Workflow) -> None:
         if variable.type == "choice":
             assert pools[0] == pools[1] == pools[2]
         else:
-            assert not (pools[0] & pools[1] or pools[0] & pools[2] or pools[1] & pools[2])
+            assert sum(len(pool) for pool in pools) == len(set.union(*pools))
             assert set.union(*pools) == set(all_values(variable))
 
 
