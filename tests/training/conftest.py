@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ def dialogue(i: int) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": text} for role, text in turns]}
 
 
-def build_tiny(folder: Path) -> Path:
-    """Save a two-layer Llama with grouped-query attention and a byte-level BPE tokenizer that speaks our template."""
+def build_tiny(folder: Path, texts: Sequence[str] = (), vocabulary: int = 400, positions: int = 512) -> Path:
+    """Save a two-layer Llama with grouped-query attention and a byte-level BPE tokenizer that speaks our template.
+
+    The tokenizer learns from `texts`, else from the short dialogues above.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -40,16 +44,20 @@ def build_tiny(folder: Path) -> Path:
     backend.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", template.TURN_START, template.TURN_END]
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
-    backend.train_from_iterator((m["content"] for i in range(40) for m in dialogue(i)["messages"]), trainer)
+    learnt = texts or [m["content"] for i in range(40) for m in dialogue(i)["messages"]]
+    backend.train_from_iterator(learnt, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=special[1], eos_token=special[2])
     template.install(tokenizer)
     torch.manual_seed(7)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
+            num_key_value_heads=2, max_position_embeddings=positions, tie_word_embeddings=True,
             bos_token_id=1, eos_token_id=2, pad_token_id=2,
         )
     )  # fmt: skip

@@ -16,12 +16,24 @@ from workbench.home import Home
 @click.command(epilog=example("workbench demo", "workbench demo --no-tui --json", "workbench demo --quick"))
 @click.option("--quick", is_flag=True, help="About five minutes; the figures are partial and say so.")
 @click.option("--full", is_flag=True, help="Baselines on all 40 scenarios, not on 12.")
+@click.option("--smoke", is_flag=True, help="A minute or two: only shows that all parts work together.")
 @click.option("--workflow", default="travel_booking", show_default=True, help="Another workflow file or name.")
 @click.option("--seed", default=42, show_default=True, help="Seed of dialogues and training.")
+@click.option("--base", metavar="FOLDER", help="Another base model in Hugging Face format.")
 @click.option("--no-tui", is_flag=True, help="Plain progress lines, even on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON at the end (implies --no-tui).")
 @click.pass_context
-def command(ctx: click.Context, quick: bool, full: bool, workflow: str, seed: int, no_tui: bool, as_json: bool) -> None:
+def command(
+    ctx: click.Context,
+    quick: bool,
+    full: bool,
+    smoke: bool,
+    workflow: str,
+    seed: int,
+    base: str | None,
+    no_tui: bool,
+    as_json: bool,
+) -> None:
     """Compile a workflow into a small model's weights and see whether it worked: no key, no GPU, no network.
 
     Every stage is a background job: interrupt and run the same command again, and it goes on where it was.
@@ -31,11 +43,12 @@ def command(ctx: click.Context, quick: bool, full: bool, workflow: str, seed: in
     from workbench.workflow.load import load_workflow
 
     home: Home = ctx.obj
-    if quick and full:
-        raise click.UsageError("--quick and --full exclude each other")
-    preset = "quick" if quick else "full" if full else "default"
+    chosen = [name for name, wanted in (("quick", quick), ("full", full), ("smoke", smoke)) if wanted]
+    if len(chosen) > 1:
+        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+    preset = chosen[0] if chosen else "default"
     loaded = load_workflow(workflow)
-    args = {"workflow": workflow, "workflow_id": workflow_hash(loaded), "preset": preset, "seed": seed}
+    args = {"workflow": workflow, "workflow_id": workflow_hash(loaded), "preset": preset, "seed": seed, "base": base}
     job = launch(home.make(), "demo", args, f"demo of {loaded.name} ({preset})")
     if not (no_tui or as_json or why_not()):
         ctx.exit(open_app(home, follow=job.id))

@@ -27,10 +27,10 @@ Made = dict[str, Any]
 
 
 def main(ctx: JobContext) -> dict[str, object]:
-    """Entry point of the job kind `demo`; `args` are `{"workflow", "preset", "seed"}`. Returns the summary."""
+    """Entry point of the job kind `demo`; `args` are `{"workflow", "preset", "seed", "base"}`. Returns the summary."""
     sizes = PRESETS[ctx.args["preset"]]
     workflow = load_workflow(ctx.args["workflow"])
-    made: Made = {"seed": int(ctx.args.get("seed", 42))}
+    made: Made = {"seed": int(ctx.args["seed"])}
     for index, stage in enumerate(STAGES):
         ctx.check()
         began = time.monotonic()
@@ -59,7 +59,7 @@ def _workflow(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> 
 def _dialogues(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
     name, found = str(ctx.args["workflow"]), workflow_hash(workflow)
     train, dev, test = (sizes.dialogues[split] for split in SPLITS)
-    order = Order(name, train, dev, test, seed=made["seed"], workflow_id=found)
+    order = Order(name, train, dev, test, sizes.least, made["seed"], workflow_id=found)
     result = _run(ctx, "generate", asdict(order), f"dialogues for {workflow.name}")
     made["dialogues"] = {split: result[split] for split in SPLITS}
     return ", ".join(f"{result[split]:,} {split}" for split in SPLITS) + f", {result['quarantined']} quarantined"
@@ -74,7 +74,7 @@ def _dataset(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> s
 def _base(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> str:
     from workbench.training.base import base_model
 
-    folder = base_model(ctx.home)
+    folder = base_model(ctx.home, *filter(None, [ctx.args.get("base")]))
     made["base"] = str(folder)
     return f"{folder.name} in {folder.parent}"
 
@@ -83,9 +83,11 @@ def _training(ctx: JobContext, workflow: Workflow, sizes: Sizes, made: Made) -> 
     from workbench.training.launch import launch_run
     from workbench.training.recipe import load_recipe
 
-    recipe = load_recipe("demo", {**sizes.recipe, "seed": made["seed"]})
+    changes = {**sizes.recipe, "seed": made["seed"]} | ({"base": ctx.args["base"]} if ctx.args.get("base") else {})
+    recipe = load_recipe("demo", changes)
     # --full trains nothing anew: it is the default run with longer baselines.
-    name = f"{workflow.name}-{'quick' if sizes.preset == 'quick' else 'demo'}-seed{made['seed']}"
+    preset = "demo" if sizes.preset in ("default", "full") else sizes.preset
+    name = f"{workflow.name}-{preset}-seed{made['seed']}"
     run = launch_run(ctx.home, made["dataset"], recipe, name=name, probe="workbench.evaluation.probe:path_probe")
     result = _watch(ctx, run.id)
     made["run"], made["train"] = run.id, result

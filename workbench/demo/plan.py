@@ -8,7 +8,7 @@ from typing import Literal
 
 from workbench.workflow.model import Split
 
-Preset = Literal["default", "full", "quick"]
+Preset = Literal["default", "full", "quick", "smoke"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,14 @@ STAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large a preset is. `baseline_scenarios` is the share of the test scenarios that the slow baselines take."""
+    """How large a preset is. `least` dialogues show every hub choice; the slow baselines take `baseline_scenarios`."""
 
     preset: Preset
     dialogues: Mapping[Split, int]
     recipe: Mapping[str, object] = field(default_factory=dict)
     scenarios: int = 40
     baseline_scenarios: int = 12
+    least: int = 30
     partial: str = ""
 
 
@@ -67,5 +68,14 @@ PRESETS: dict[Preset, Sizes] = {
         scenarios=10,
         baseline_scenarios=2,
         partial="partial: --quick trains on a fraction of the tokens and evaluates a few scenarios only",
+    ),
+    "smoke": Sizes(
+        "smoke",
+        {"train": 90, "dev": 6, "test": 14},
+        recipe={"max_tokens_trained": 2_000, "eval_every": 10, "probe_every": 10},
+        scenarios=3,
+        baseline_scenarios=1,
+        least=3,
+        partial="partial: --smoke only shows that all parts work together; nothing is learnt in so few tokens",
     ),
 }
