@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from tests.fakes.record import START, make_sample_record
 from workbench.home import Home
 from workbench.tui import format as formats
+from workbench.tui.panes.workflows import view as workflow_view
 from workbench.tui.shell import Workbench
 
 HOSTILE = "[/x] [bold]\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202eevil\u2069 [link=x]y[/link]"
@@ -94,6 +95,8 @@ def make_job(
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A record with one of everything, and two runs."""
     monkeypatch.chdir(tmp_path)
+    small = Path(__file__).with_name("small.yaml")
+    monkeypatch.setattr(workflow_view, "known_workflows", lambda: [small])
     monkeypatch.setattr(formats, "now", lambda: START + 3600)
     home = Home(tmp_path / "runs")
     make_sample_record(home, 60).close()

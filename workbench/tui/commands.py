@@ -76,6 +76,10 @@ class Commands(App[int], inherit_bindings=False):
         """Leave; jobs go on."""
         self.exit(0)
 
+    async def action_interrupt(self: Workbench) -> None:  # type: ignore[misc]
+        """Leave from anywhere; what is half typed is kept."""
+        self.exit(0)
+
     async def action_back(self: Workbench) -> None:  # type: ignore[misc]
         """Leave the input (its text stays), or let the pane go back one level."""
         if isinstance(self.focused, Input | TextArea) and self.pane:

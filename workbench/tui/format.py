@@ -64,6 +64,12 @@ def place(path: Path) -> str:
     return str(path)
 
 
+def agent_name(name: str) -> str:
+    """An agent's name for a heading: a model's folder is called by its last part; the whole is in the record."""
+    kind, found, model = name.partition(":")
+    return f"{kind}:{model.rstrip('/').rsplit('/', 1)[-1]}" if found else name
+
+
 def percent(share: float | None) -> str:
     """`97%`; unknown is a dash."""
     return "–" if share is None else f"{share:.0%}"

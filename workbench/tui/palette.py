@@ -14,7 +14,7 @@ from workbench.tui.actions import Action, actions_of, allowed, key_name
 if TYPE_CHECKING:
     from workbench.tui.shell import Workbench
 
-_NOT_HERE = ("command_palette", "back", "chord")
+_NOT_HERE = ("command_palette", "back", "chord", "interrupt")
 
 
 class ActionsProvider(Provider):

@@ -10,6 +10,8 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Input
 
 from workbench.home import Home
@@ -19,7 +21,7 @@ from workbench.tui.actions import ACTIONS, PANES, allowed, bindings, footer
 from workbench.tui.commands import Commands
 from workbench.tui.demo import Follower
 from workbench.tui.effects import Effects, Finished
-from workbench.tui.follow import Demo
+from workbench.tui.following import Following
 from workbench.tui.format import place
 from workbench.tui.palette import ActionsProvider
 from workbench.tui.pane import Pane
@@ -32,9 +34,11 @@ from workbench.tui.widgets.timeline import Timeline
 
 LEAST = (60, 20)
 WIDE = 120
+SAVE_AFTER = 0.5
+"""Seconds between a change of state and its saving; changes in between are saved with it."""
 
 
-class Workbench(Commands, inherit_bindings=False):
+class Workbench(Commands, Following, inherit_bindings=False):
     """Five panes on one record. Everything that is slow or untyped happens elsewhere."""
 
     TITLE = "workbench"
@@ -54,6 +58,7 @@ class Workbench(Commands, inherit_bindings=False):
         self.chord = False
         self._stale: dict[str, frozenset[str]] = {}
         self._status = Status()
+        self._unsaved: Timer | None = None
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = LIGHT if self.state.light else DARK
@@ -72,10 +77,14 @@ class Workbench(Commands, inherit_bindings=False):
         return self.follower.exists and not self.follower.active
 
     @property
+    def base(self) -> Screen[Any]:
+        """The screen that holds the panes, whatever stands on top of it."""
+        return self.screen_stack[0]
+
+    @property
     def pane(self) -> Pane | None:
         """The pane on the screen."""
-        found = self.screen_stack[0].query(f"#{self.state.pane}").results(Pane) if self.screen_stack else ()
-        return next(iter(found), None)
+        return next(iter(self.base.query(f"#{self.state.pane}").results(Pane)), None)
 
     def compose(self) -> ComposeResult:
         """The frame; panes are made when they are first opened."""
@@ -96,7 +105,7 @@ class Workbench(Commands, inherit_bindings=False):
         self._read_status()
         if self.follower.exists:
             self.follower.active = True
-            self._read_demo()
+            self.read_demo()
 
     def on_unmount(self) -> None:
         """Leave nothing running, forget nothing."""
@@ -107,9 +116,8 @@ class Workbench(Commands, inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """Tell the style sheets how much room there is."""
-        screen = self.screen_stack[0]
-        screen.set_class(event.size.width < LEAST[0] or event.size.height < LEAST[1], "-small")
-        screen.set_class(event.size.width >= WIDE, "-wide")
+        self.base.set_class(event.size.width < LEAST[0] or event.size.height < LEAST[1], "-small")
+        self.base.set_class(event.size.width >= WIDE, "-wide")
 
     # State --------------------------------------------------------------------------------------------------------
 
@@ -118,17 +126,12 @@ class Workbench(Commands, inherit_bindings=False):
         if getattr(self.state, scope) != part:
             change: dict[str, Any] = {scope: part}
             self.state = replace(self.state, **change)
-            if not hasattr(self, "_saving"):
-                self._saving = self.set_timer(0.5, self._save)
-            else:
-                self._saving.reset()
-                self._saving.resume()
+            self._unsaved = self._unsaved or self.set_timer(SAVE_AFTER, self._save)
             self.refresh_footer()
 
     def _save(self) -> None:
-        current = self.state
+        current, self._unsaved = self.state, None
         self.effects.run("save", lambda: state.save(self._file, current), lambda _: None)
-        del self._saving
 
     # Panes --------------------------------------------------------------------------------------------------------
 
@@ -137,7 +140,7 @@ class Workbench(Commands, inherit_bindings=False):
         if (old := self.pane) and old.scope != name:
             old.left()
         self.state = replace(self.state, pane=name if name in PANES else PANES[0])
-        panes = self.query_one("#panes", Container)
+        panes = self.base.query_one("#panes", Container)
         if not (new := self.pane):
             module = import_module(f"workbench.tui.panes.{self.state.pane}.screen")
             new = module.PANE()
@@ -146,7 +149,7 @@ class Workbench(Commands, inherit_bindings=False):
             await panes.mount(new)
         for pane in panes.query_children(Pane).results(Pane):
             pane.display = pane is new
-        self.query_one(Tabs).put(self.state.pane)
+        self.base.query_one(Tabs).put(self.state.pane)
         new.opened()
         if topics := self._stale.pop(new.scope, None):
             new.refresh_data(topics)
@@ -154,20 +157,20 @@ class Workbench(Commands, inherit_bindings=False):
 
     def refresh_footer(self) -> None:
         """Show the keys that matter now."""
-        if keys := self.query(Keys):
-            hint = "↩ esc leaves the input" if isinstance(self.focused, Input) else ""
-            keys.first().put(footer(self.state.pane, getattr(self.state, self.state.pane), self), hint)
+        hint = "esc leaves the input" if isinstance(self.focused, Input) else ""
+        for keys in self.base.query(Keys):
+            keys.put(footer(self.state.pane, getattr(self.state, self.state.pane), self), hint)
 
     @on(Changed)
     def _changed(self, message: Changed) -> None:
-        for pane in self.query(Pane):
+        for pane in self.base.query(Pane):
             if pane.is_open:
                 pane.refresh_data(message.topics)
             else:
                 self._stale[pane.scope] = self._stale.get(pane.scope, frozenset()) | message.topics
         self._read_status()
         if self.follower.concerns(message.topics):
-            self._read_demo()
+            self.read_demo()
 
     @on(Finished)
     def _finished(self, message: Finished) -> None:
@@ -189,27 +192,8 @@ class Workbench(Commands, inherit_bindings=False):
 
     def _put_status(self, status: Status) -> None:
         self._status = status
-        if line := self.screen_stack[0].query(StatusLine):
-            line.first().put(status)
-
-    # Following a demo ---------------------------------------------------------------------------------------------
-
-    def _read_demo(self) -> None:
-        self.effects.run("demo", self.follower.read, self._demo_read)
-
-    def _demo_read(self, demo: Demo) -> None:
-        self.call_later(self.show_demo, demo)
-
-    async def show_demo(self, demo: Demo) -> None:
-        """Show where the demo is, and go there while it is followed."""
-        self.follower.demo = demo
-        self.screen_stack[0].set_class(self.follower.exists, "-following")
-        self.query_one(Timeline).put(demo.stages, self.follower.words())
-        if self.follower.active and demo.stages and self.state.pane != demo.pane and len(self.screen_stack) == 1:
-            await self.open_pane(demo.pane)
-        if demo.ended:
-            self.follower.active = False
-        self.refresh_footer()
+        for line in self.base.query(StatusLine):
+            line.put(status)
 
     # Keys ---------------------------------------------------------------------------------------------------------
 
@@ -222,10 +206,8 @@ class Workbench(Commands, inherit_bindings=False):
     async def _before(self, key: str) -> bool:
         if self._status.notice:
             self._put_status(replace(self._status, notice=()))
-        if self.follower.active and key != "F":
-            self.follower.active = False
-            self.query_one(Timeline).put(self.follower.demo.stages, self.follower.words())
-            self.refresh_footer()
+        if key != "F":
+            self.end_following()
         if self.chord:
             self.chord = False
             if key in "12345":

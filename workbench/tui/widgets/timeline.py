@@ -6,7 +6,7 @@ from textual.strip import Strip
 
 from workbench.tui.follow import Stage
 from workbench.tui.format import duration
-from workbench.tui.widgets.safe import Line, Span, Toned, width_of
+from workbench.tui.widgets.safe import Line, Span, Toned, width_of, wrap_line
 
 MARKS = {"done": ("✓", "good"), "running": ("●", "accent"), "failed": ("✗", "bad"), "waiting": ("○", "dim")}
 
@@ -32,9 +32,9 @@ def timeline(stages: tuple[Stage, ...], width: int) -> Line:
 
 
 class Timeline(Toned):
-    """Two lines: the stages, and what the running one does and why that matters."""
+    """The stages in a line, and under it what the running one does and why that matters."""
 
-    DEFAULT_CSS = "Timeline { height: 2; background: $surface; }"
+    DEFAULT_CSS = "Timeline { height: 3; background: $surface; }"
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -50,4 +50,7 @@ class Timeline(Toned):
     def render_line(self, y: int) -> Strip:
         """Line API."""
         width = self.size.width
-        return self.strip(timeline(self._stages, width) if y == 0 else self._words, width)
+        if y == 0:
+            return self.strip(timeline(self._stages, width), width)
+        rows = wrap_line(self._words, width - 1, " ")
+        return self.strip(rows[y - 1] if y <= len(rows) else (), width)

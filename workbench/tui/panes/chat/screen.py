@@ -15,12 +15,15 @@ from workbench.agents.live_client import LiveClient, launch_chat, recorded_event
 from workbench.errors import UserError
 from workbench.jobs import ENDED, job_folder, resume, status
 from workbench.tui import state as states
+from workbench.tui.format import agent_name
 from workbench.tui.pane import Pane
 from workbench.tui.panes.chat import view
 from workbench.tui.panes.chat.widgets import AgentColumn, AgentsScreen
 from workbench.tui.state import ChatState
 from workbench.tui.widgets.safe import SafeText
 
+PATIENCE = 600.0
+"""Seconds to wait for a conversation's process: a model may have to be loaded first; a job that ends is told at once."""
 REDRAW = 0.12
 """Seconds between two drawings while text streams in: eight a second, however many columns and tokens."""
 
@@ -82,7 +85,7 @@ class ChatPane(Pane):
 
         self.talk, self._client, self._joined = view.Talk(), None, None
         self.run("start", start, started)
-        self._draw()
+        self._soon()
 
     def _join(self, job: str) -> None:
         self._joined, self._client, self.talk = job, None, view.Talk()
@@ -96,7 +99,7 @@ class ChatPane(Pane):
                     self.talk = view.fold(self.talk, event)
                 self._soon()
                 return
-            client = await LiveClient.join(self.home, job)
+            client = await LiveClient.join(self.home, job, timeout=PATIENCE)
             self._client = client
             async for event in client.events():
                 self.talk = view.fold(self.talk, event)
@@ -117,7 +120,7 @@ class ChatPane(Pane):
                 job = self.state.session
                 if self._client is None and job:
                     again = resume(self.home, job)
-                    self._client = await LiveClient.join(self.home, again.id, after=self.talk.last)
+                    self._client = await LiveClient.join(self.home, again.id, after=self.talk.last, timeout=PATIENCE)
                     self.run_worker(self._follow(self._client), group="chat", exclusive=True, exit_on_error=False)
                 if self._client:
                     await what(self._client)
@@ -193,7 +196,7 @@ class ChatPane(Pane):
     def _whom(self) -> str:
         columns = self.talk.columns
         if self._to is not None and self._to < len(columns):
-            return f"to {columns[self._to].agent} only (^t changes it)"
+            return f"to {agent_name(columns[self._to].agent)} only (^t changes it)"
         listening = len(self.talk.open)
         return (
             f"to all {listening} that listen"

@@ -12,7 +12,7 @@ from workbench.store.scenarios import scenarios
 from workbench.store.workflows import get_workflow
 from workbench.text import clean_line
 from workbench.tui.effects import reader
-from workbench.tui.format import dollars, duration, short
+from workbench.tui.format import agent_name, dollars, duration, short
 from workbench.tui.widgets.safe import Line, Span
 from workbench.tui.widgets.transcript import Bubble
 
@@ -122,6 +122,8 @@ def figures(event: Mapping[str, Any]) -> str:
     cached = usage.get("cache_read", 0)
     tokens = f"{usage.get('input', 0) + usage.get('cache_write', 0):,}{f'+{cached:,} cached' if cached else ''}→{usage.get('output', 0):,}"
     calls = event.get("calls") or 0
+    if not calls:
+        return "no model call"
     parts = [f"{duration(event.get('latency_s'))}, first {duration(event.get('ttft_s'))}", f"{tokens} tok"]
     if calls > 1:
         parts.append(f"{calls} calls")
@@ -162,7 +164,7 @@ def strip(column: Column) -> Line:
     last = column.reply or (column.bubbles[-1].text if column.bubbles else "")
     return (
         MARKS.get(column.state, ("?", "dim")),
-        (f" {column.agent}", "strong"),
+        (f" {agent_name(column.agent)}", "strong"),
         (f"  {dollars(column.cost)}  ", "dim"),
         (last[-200:], "plain"),
     )

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from workbench.tui.format import agent_name
 from workbench.tui.panes.chat import view
 from workbench.tui.widgets.safe import SafeText, line
 from workbench.tui.widgets.section import Section
@@ -32,11 +33,11 @@ class AgentColumn(Section):
     def show(self, column: view.Column, columns: Sequence[view.Column], addressed: bool) -> None:
         """Show the column as it is now."""
         facts = [view.MARKS.get(column.state, ("?", "dim"))]
-        if column.auto:
+        if column.auto and column.state != "ended":
             facts.append((" autopilot", "warn"))
         if not addressed:
             facts.append((" not addressed", "dim"))
-        self.put(*facts, name=column.agent)
+        self.put(*facts, name=agent_name(column.agent))
         self._sums.put(view.sums(column, columns))
         self.said.show(column.shown, keep=True)
 

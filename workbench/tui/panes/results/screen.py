@@ -107,7 +107,8 @@ class ResultsPane(Pane):
         most = max((figure.n for figure in matrix.figures.values()), default=0)
         section = self.query_one("#results-matrix", Section)
         section.put(f"{matrix.title} · n up to {most}, 95% intervals", name="Agents by measure")
-        self.query_one("#results-matrix").styles.height = len(rows) + 2 if rows else 4
+        most_lines = max(self.size.height - 12, 6)
+        self.query_one("#results-matrix").styles.height = min(len(rows) + 2, most_lines) if rows else 4
 
     def on_resize(self) -> None:
         """Columns by width."""

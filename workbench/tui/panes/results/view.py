@@ -14,7 +14,7 @@ from workbench.store.verdicts import measures, score_summary, scores, verdicts
 from workbench.store.workflows import get_workflow
 from workbench.text import clean_line
 from workbench.tui.effects import reader
-from workbench.tui.format import ago, dollars, short
+from workbench.tui.format import agent_name, ago, dollars, short
 from workbench.tui.widgets.messages import spoken
 from workbench.tui.widgets.safe import Line, Span, fit, line
 from workbench.tui.widgets.table import Row
@@ -326,4 +326,4 @@ def measure_of(row_id: str) -> tuple[str, str]:
 
 def columns_of(conditions: Sequence[str]) -> list[str]:
     """Column titles: condition names, cleaned."""
-    return [clean_line(condition, 40) for condition in conditions]
+    return [clean_line(agent_name(condition), 40) for condition in conditions]

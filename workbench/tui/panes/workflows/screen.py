@@ -126,7 +126,7 @@ class WorkflowsPane(Pane):
             graph.put(f"{entry.paths} of {entry.steps} steps", name="Paths")
         else:
             name = "Outline" if state.view == "outline" else "Drawing"
-            graph.put(f"{len(workflow.nodes)} nodes, {len(workflow.edges)} edges, path {rank:,} marked", name=name)
+            graph.put(f"{len(workflow.nodes)} nodes, path {rank:,} marked", name=name)
             if state.view == "graph":
                 self.run("drawing", lambda: self._draw(entry, rank, state.node), self._drawn)
         self.run("path", lambda: self._load(entry, rank, state.sample), self._loaded)

@@ -90,10 +90,16 @@ def _entry(name: str, file: Path, changed: int) -> Entry:
     found = space.step_range() if space.exact else None
     problems = check_file(file)
     return Entry(
-        name, file, workflow, space, count(space.count()) if space.exact else f"≥{count(space.size().least)}",
+        name,
+        file,
+        workflow,
+        space,
+        count(space.count()) if space.exact else f"≥{count(space.size().least)}",
         f"{found[0]}–{found[1]}" if found else "?",
-        sum(p.severity == "error" for p in problems), sum(p.severity == "warning" for p in problems), problems=tuple(_problem(p) for p in problems),
-    )  # fmt: skip
+        errors=sum(p.severity == "error" for p in problems),
+        warnings=sum(p.severity == "warning" for p in problems),
+        problems=tuple(_problem(p) for p in problems),
+    )
 
 
 def _problem(p: Problem) -> Line:

@@ -1,0 +1,50 @@
+"""Pictures of every pane at the smallest whole size and at a rich one, in the dark face; one in the light one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui.conftest import settle
+from workbench.home import Home
+from workbench.tui.actions import PANES
+from workbench.tui.shell import Workbench
+from workbench.tui.state import AppState
+
+SIZES = [(80, 24), (160, 50)]
+
+
+async def _ready(pilot: Pilot[int]) -> None:
+    await settle(pilot)
+    await settle(pilot)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
+@pytest.mark.parametrize("pane", PANES)
+def test_pane(home: Home, snap_compare: Any, pane: str, size: tuple[int, int]) -> None:
+    app = Workbench(home, watch=False)
+    app.state = AppState(pane)
+    assert snap_compare(app, terminal_size=size, run_before=_ready)
+
+
+def test_the_light_face(home: Home, snap_compare: Any) -> None:
+    async def light(pilot: Pilot[int]) -> None:
+        await _ready(pilot)
+        await pilot.press("T")
+        await _ready(pilot)
+
+    app = Workbench(home, watch=False)
+    app.state = AppState("dialogues")
+    assert snap_compare(app, terminal_size=(80, 24), run_before=light)
+
+
+def test_the_help_screen(home: Home, snap_compare: Any) -> None:
+    async def helped(pilot: Pilot[int]) -> None:
+        await _ready(pilot)
+        await pilot.press("question_mark")
+
+    app = Workbench(home, watch=False)
+    app.state = AppState("results")
+    assert snap_compare(app, terminal_size=(80, 40), run_before=helped)
