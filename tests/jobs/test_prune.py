@@ -8,7 +8,9 @@ from pathlib import Path
 from tests.fakes.record import WORKFLOW, make_sample_record, sample_id
 from workbench.home import Home
 from workbench.jobs import Job, launch, wait
-from workbench.jobs.folder import write_job, write_json
+from workbench.jobs.folder import read_json, write_job, write_json
+from workbench.jobs.identity import start_time
+from workbench.jobs.launcher import reap
 from workbench.jobs.prune import prunable, prune
 from workbench.store.rows import RunRow
 from workbench.store.runs import put_run
@@ -55,7 +57,8 @@ def test_only_what_nothing_needs_goes(home: Home) -> None:
 def test_a_job_that_came_back_keeps_its_files(home: Home, until: Callable[[Callable[[], object]], None]) -> None:
     job = launch(home, "tests.jobs.work:count", {"to": 1}, "t")
     wait(home, job.id, timeout=60)
-    until(lambda: prunable(home, 0.0))
+    pid = read_json(job.folder / "process.json")["pid"]
+    until(lambda: reap() or start_time(pid) is None)  # it has written its last word, but may not be gone yet
     items = prunable(home, 0.0)
     done = job.folder / "done.json"
     kept = done.read_bytes()
