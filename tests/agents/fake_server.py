@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,8 +22,11 @@ Answer = Callable[[list[dict[str, Any]]], str]
 
 
 @contextmanager
-def chat_server(answer: Answer) -> Iterator[str]:
-    """Serve until the block ends; gives the base URL (`…/v1`). `answer` may raise Fault."""
+def chat_server(answer: Answer, gate: threading.Event | None = None) -> Iterator[str]:
+    """Serve until the block ends; gives the base URL (`…/v1`). `answer` may raise Fault.
+
+    With a `gate` a stream stops after its second word until the gate is open.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.0"
@@ -50,7 +53,13 @@ def chat_server(answer: Answer) -> Iterator[str]:
             parts.append({"delta": {}, "index": 0, "finish_reason": "stop"})
             lines = [json.dumps({**base, "choices": [part]}) for part in parts]
             lines += [json.dumps({**base, "choices": [], "usage": usage}), "[DONE]"]
-            self._send(200, "text/event-stream", "".join(f"data: {line}\n\n" for line in lines))
+            events = [f"data: {line}\n\n" for line in lines]
+            self._send(200, "text/event-stream", "".join(events[:2]))
+            self.wfile.flush()
+            if gate:
+                gate.wait(60)
+            with suppress(OSError):
+                self.wfile.write("".join(events[2:]).encode())
 
         def _send(self, status: int, kind: str, text: str) -> None:
             self.send_response(status)
@@ -64,5 +73,7 @@ def chat_server(answer: Answer) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/v1"
     finally:
+        if gate:
+            gate.set()
         server.shutdown()
         server.server_close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -22,10 +21,6 @@ def run(home: Home, *arguments: str, text: str | None = None) -> Result:
     for job in jobs(home):
         stop(home, job.id, 10.0)
     return result
-
-
-def words(messages: list[dict[str, Any]]) -> str:
-    return " ".join(m["text"] for m in messages if m["role"] == "user")
 
 
 def test_autopilot_then_list_show_export_and_replay(home: Home, tmp_path: Path) -> None:
@@ -49,10 +44,7 @@ def test_autopilot_then_list_show_export_and_replay(home: Home, tmp_path: Path) 
     )
     replayed = run(home, "conversations", "replay", wanted, "--speed", "1000").output
     assert replayed.startswith("REPLAY oracle")
-    assert (
-        words(columns[0]["messages"]) in " ".join(replayed.replace("> ", "").split())
-        or columns[0]["messages"][1]["text"] in replayed
-    )
+    assert all(message["text"] in replayed for message in columns[0]["messages"])
 
 
 def test_lines_from_a_pipe_reach_every_agent_and_hostile_text_no_terminal(home: Home) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from workbench.store.scenarios import put_scenarios
 from workbench.workflow.model import Workflow
 from workbench.workflow.paths import PathSpace
 
-DEADLINE = 90.0
+DEADLINE = 300.0
+"""Seconds; generous, because the processes share their cores with whatever else runs."""
 
 
 @pytest.fixture
@@ -154,6 +156,22 @@ async def test_a_failing_agent_says_so_and_can_be_asked_again(home: Home, travel
         await client.close()
     done = await asyncio.to_thread(wait, home, job.id, None, DEADLINE)
     assert done.state == "done"
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_a_reply_can_be_cut_and_a_job_stopped_in_the_middle_of_one(home: Home, travel: Workflow) -> None:
+    with chat_server(lambda _: "one two three four", threading.Event()) as url:
+        job = launch_chat(home, [f"compiled:{url}#a"], travel.name)
+        client = await LiveClient.join(home, job.id)
+        await collect(client, lambda seen: seen[-1]["type"] == "chunk")
+        await client.stop_reply()
+        cut = (await collect(client, turns(1)))[-1]
+        assert (cut["text"], cut["stop_reason"]) == ("one two ", "stopped")
+        await client.say("go on")
+        await collect(client, lambda seen: seen[-1]["type"] == "chunk")
+        ended = await asyncio.to_thread(stop, home, job.id, 30.0)
+        assert (ended.state, ended.error) == ("stopped", None)
+        await client.close()
 
 
 def test_wrong_names_are_refused_before_anything_starts(home: Home) -> None:

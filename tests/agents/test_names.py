@@ -45,5 +45,9 @@ def test_building(travel: Workflow) -> None:
     for edge in travel.edges:
         assert edge.condition in context.system
     assert isinstance(build_agent(parse_name("orchestrated:local/x"), travel, client, thread="t"), OrchestratedAgent)
+    assert (compiled.stop, context.stop) == ((), ("\n\n",))
+    large = build_agent(parse_name("in-context:openai/gpt-4.1"), travel, client, thread="t")
+    assert isinstance(large, ChatAgent)
+    assert large.stop == ()
     with pytest.raises(UserError, match="scenario"):
         build_agent(parse_name("oracle"), travel, None, thread="t")

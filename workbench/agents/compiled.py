@@ -27,6 +27,7 @@ class ChatAgent:
     purpose: str = "agent"
     owner: str = ""
     preamble: tuple[ChatMessage, ...] = ()
+    stop: tuple[str, ...] = ()
     history: list[ChatMessage] = field(default_factory=list)
 
     async def open(self) -> AgentTurn:
@@ -53,7 +54,9 @@ class ChatAgent:
 
     def _request(self, said: Sequence[ChatMessage]) -> Request:
         messages = (ChatMessage("system", self.system), *self.preamble, *self.history, *said)
-        return Request(messages, self.reply_tokens, seed=self.seed, purpose=self.purpose, owner=self.owner)
+        return Request(
+            messages, self.reply_tokens, seed=self.seed, stop=self.stop, purpose=self.purpose, owner=self.owner
+        )
 
     def _finished(self, said: Sequence[ChatMessage], reply: Reply) -> AgentTurn:
         self.history += [*said, ChatMessage("assistant", reply.text)]

@@ -9,8 +9,22 @@ from workbench.workflow.model import Workflow
 
 
 def in_context_agent(
-    client: Client, workflow: Workflow, *, name: str = "in-context", reply_tokens: int = 120, owner: str = ""
+    client: Client,
+    workflow: Workflow,
+    *,
+    name: str = "in-context",
+    reply_tokens: int = 120,
+    stop: tuple[str, ...] = (),
+    owner: str = "",
 ) -> ChatAgent:
     """An agent that is told the whole procedure; the prompt is serialised once and leads every request (cacheable)."""
-    system = in_context_system(workflow)
-    return ChatAgent(name, client, system, reply_tokens, purpose="agent:in-context", owner=owner, preamble=(KICK_OFF,))
+    return ChatAgent(
+        name,
+        client,
+        in_context_system(workflow),
+        reply_tokens,
+        purpose="agent:in-context",
+        owner=owner,
+        preamble=(KICK_OFF,),
+        stop=stop,
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from workbench.agents.base import Agent
+from workbench.agents.prompts import rival_stop
 from workbench.dialogue.model import Scenario
 from workbench.errors import UserError
 from workbench.models.client import Client
@@ -78,11 +79,15 @@ def build_agent(
             thread=thread,
             name=name.text,
             reply_tokens=reply_tokens,
+            stop=rival_stop(name.model),
             checkpoints=checkpoints,
             owner=thread,
         )
-    from workbench.agents.compiled import compiled_agent
-    from workbench.agents.in_context import in_context_agent
+    if name.kind == "in-context":
+        from workbench.agents.in_context import in_context_agent
 
-    make = compiled_agent if name.kind == "compiled" else in_context_agent
-    return make(client, workflow, name=name.text, reply_tokens=reply_tokens, owner=thread)
+        stop = rival_stop(name.model)
+        return in_context_agent(client, workflow, name=name.text, reply_tokens=reply_tokens, stop=stop, owner=thread)
+    from workbench.agents.compiled import compiled_agent
+
+    return compiled_agent(client, workflow, name=name.text, reply_tokens=reply_tokens, owner=thread)

@@ -58,12 +58,13 @@ class OrchestratedAgent:
         thread: str,
         name: str = "orchestrated",
         reply_tokens: int = 120,
+        stop: tuple[str, ...] = (),
         checkpoints: Path | None = None,
         owner: str = "",
     ) -> None:
         self.name = name
         self._client, self._workflow, self._owner = client, workflow, owner
-        self._reply_tokens = reply_tokens
+        self._reply_tokens, self._stop = reply_tokens, stop
         self._system = ChatMessage("system", orchestrated_system(workflow))
         self._checkpoints = checkpoints
         limit = len(workflow.nodes) + len(workflow.edges) + 2
@@ -245,6 +246,7 @@ class OrchestratedAgent:
         return Request(
             (self._system, *talk),
             max_tokens,
+            stop=() if choices else self._stop,
             choices=choices,
             purpose=f"agent:orchestrated:{purpose}",
             owner=self._owner,

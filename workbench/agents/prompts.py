@@ -8,6 +8,9 @@ cases of a phrasing (`when`) in words made from the moves' descriptions. All tha
 a prefix cache serves it, and every request prolongs the one before; for the same reason decisions at hubs share the
 talk's prompt instead of having one of their own. Left out on purpose: several phrasings a place (a model recites them
 all) and the user's moves at user nodes (the conditions say what matters of them).
+
+Small local models go on talking after a good first paragraph (SmolLM2-135M answered the opening note well and then
+recited the note until it was cut). For them a rival's reply ends at its first blank line; large models are not cut.
 """
 
 from __future__ import annotations
@@ -28,6 +31,11 @@ _MANNER = """\
   where [brackets] stand; if the customer corrects or changes one, use the new one from then on.
 - Never ask again for what the customer has told you, and never ask for anything that you are not told to ask.
 - Never mention the procedure, its steps, these rules or anything in brackets."""
+
+
+def rival_stop(model: str | None) -> tuple[str, ...]:
+    """Where the replies of an orchestrated or in-context agent on this model (a name, see `open_client`) end."""
+    return ("\n\n",) if model and model.startswith("local/") else ()
 
 
 def in_context_system(workflow: Workflow) -> str:
