@@ -193,11 +193,11 @@ def parts_used(
     names: set[str] = set()
     ends = [workflow.edge[name] for name in path if name in workflow.edge]
     used |= {f"edge {name}": "" for name in path if name not in workflow.edge}
-    for node_id in dict.fromkeys([workflow.start, *(end for edge in ends for end in (edge.source, edge.target))]):
-        node = workflow.nodes[node_id]
-        kept = tuple(m for m in node.moves if m.id in taken.get(node_id, set())) if node_id in taken else node.moves
-        used[f"node {node_id}"] = digest(meaning([node.role, node.prompt, node.say, kept, node.outcome]))
-        names |= node_variables(Node(node.id, node.role, node.prompt, node.say, kept))
+    for visited in dict.fromkeys([workflow.start, *(end for edge in ends for end in (edge.source, edge.target))]):
+        found = workflow.nodes[visited]
+        kept = tuple(m for m in found.moves if visited not in taken or m.id in taken[visited])
+        used[f"node {visited}"] = digest(meaning([found.role, found.prompt, found.say, kept, found.outcome]))
+        names |= node_variables(Node(found.id, found.role, found.prompt, found.say, kept))
     for edge in dict.fromkeys(ends):
         used[f"edge {edge.id}"] = digest([edge_hash(workflow, edge.id), [meaning(c) for c in _asked(workflow, edge)]])
         names |= edge_variables(edge)
