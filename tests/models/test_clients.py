@@ -264,8 +264,9 @@ def test_reading_a_choice(said: str, index: int | None) -> None:
 async def test_the_budget_is_never_overdrawn(bench: Bench) -> None:
     budget = Budget(0.01)
     client = bench.client("openai", "word " * 118, budget=budget)
-    answers = await asyncio.gather(*(client.complete(ASKED) for _ in range(20)), return_exceptions=True)
-    assert {type(a) for a in answers} == {Reply, ServiceError}
+    for _ in range(2):  # the second time only what the first set aside and did not spend is left
+        answers = await asyncio.gather(*(client.complete(ASKED) for _ in range(20)), return_exceptions=True)
+        assert {type(a) for a in answers} == {Reply, ServiceError}
     with pytest.raises(ServiceError, match="budget"):
         await client.complete(ASKED)
     assert 0 < budget.spent <= 0.01
