@@ -127,7 +127,7 @@ async def test_whole(home: Home, rec: Record, tmp_path: Path) -> None:
     assert stored is not None
     assert (stored.status, stored.summary["statement"]) == ("done", summary["statement"])
     _reports(rec, str(result["comparison"]), tmp_path)
-    assert rejudge(rec, str(result["comparison"])) == json.loads(json.dumps(summary))
+    assert rejudge(rec, str(result["comparison"])) == summary
     outcomes = check_bounds(
         summary, "compiled", [parse_bound("fitness=0.9", "min"), parse_bound("failure_rate=0.1", "max")]
     )

@@ -6,6 +6,7 @@ The result is plain JSON, kept in the comparison's row; every figure in it can b
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -68,7 +69,7 @@ def summarise(
     }
     for name, ratio in ratios({c: agent_cost(held[c], [], hourly_price) for c in order}).items():
         agents[name]["times_cheaper"] = ratio
-    return {
+    summary = {
         "agents": agents,
         "comparison": _comparison(comparison_id, order, tables, hidden),
         "labeller_accuracy": on_dialogues.share,
@@ -82,6 +83,8 @@ def summarise(
         "scenarios": len(scenarios),
         "statement": STATEMENT,
     }
+    plain: dict[str, Any] = json.loads(json.dumps(summary))  # the same whether fresh or read back from the record
+    return plain
 
 
 def _in_order(held: Mapping[str, Sequence[ConversationRow]], named: object) -> list[str]:
