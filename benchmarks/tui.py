@@ -29,7 +29,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 COLUMNS, ROWS = 120, 40
-OURS = "import sys; from pathlib import Path; from workbench.home import Home; from workbench.tui.app import run; sys.exit(run(Home(Path(sys.argv[1]))))"
+OURS = """
+import sys
+from pathlib import Path
+from workbench.home import Home
+from workbench.tui.app import run
+sys.exit(run(Home(Path(sys.argv[1]))))
+"""
 BARE = """
 from textual.app import App
 from textual.widgets import Static
@@ -49,10 +55,12 @@ from workbench.tui.theme import meanings
 from workbench.tui.widgets.table import Column, Row, VirtualTable
 class Rows:
     def count(self): return 1_000_000
-    def window(self, start, stop): return [Row(str(n), (f"{n:,}", "a dialogue of some length", "booked", "train")) for n in range(start, stop)]
+    def window(self, start, stop):
+        return [Row(str(n), (f"{n:,}", "a dialogue of some length", "booked", "train")) for n in range(start, stop)]
 class Million(App):
     def get_theme_variable_defaults(self): return meanings(self.current_theme)
-    def compose(self): yield VirtualTable((Column("n", 12, "right"), Column("what"), Column("ends", 10), Column("split", 6)))
+    def compose(self):
+        yield VirtualTable((Column("n", 12, "right"), Column("what"), Column("ends", 10), Column("split", 6)))
     def on_mount(self):
         table = self.query_one(VirtualTable); table.show(Rows()); table.focus()
 Million().run()
