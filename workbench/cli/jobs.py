@@ -21,7 +21,7 @@ from workbench.text import clean_line
 _STATES = ("queued", "running", "stopping", "stopped", "done", "failed", "lost", "unknown")
 
 
-@click.group()
+@click.group(epilog=example("workbench jobs list"))
 def group() -> None:
     """List, follow, stop and resume everything that runs in the background."""
 

@@ -18,7 +18,7 @@ PROBE = "workbench.evaluation.probe:path_probe"
 """Makes the path pass-rate that every run reports while it learns."""
 
 
-@click.group()
+@click.group(epilog=example("workbench train start travel_booking-default --recipe demo"))
 def group() -> None:
     """Fine-tune a small model on a data set of dialogues."""
 
