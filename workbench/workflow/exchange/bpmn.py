@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from workbench.errors import UserError
 from workbench.workflow.draw.layout import lay_out
-from workbench.workflow.exchange.chart import Chart, Kind, Link, plain_text
+from workbench.workflow.exchange.chart import Chart, Kind, Link, one_line
 from workbench.workflow.exchange.xml import local, parse
 from workbench.workflow.model import Workflow
 
@@ -38,7 +38,7 @@ def read(text: str) -> Chart:
     }
     for process in processes:
         pool = pools.get(process.get("id"))
-        name = plain_text((pool.get("name") if pool is not None else process.get("name")) or "")
+        name = one_line((pool.get("name") if pool is not None else process.get("name")) or "")
         chart.title = chart.title or name
         _process(process, chart, name)
     for collaboration in (c for c in root if local(c) == "collaboration"):
@@ -51,13 +51,13 @@ def read(text: str) -> Chart:
 
 
 def _named(element: Element) -> str:
-    name = plain_text(element.get("name") or "")
+    name = one_line(element.get("name") or "")
     return f" '{name}'" if name else ""
 
 
 def _process(process: Element, chart: Chart, pool: str) -> None:
     lanes = {
-        (ref.text or "").strip(): plain_text(lane.get("name") or "")
+        (ref.text or "").strip(): one_line(lane.get("name") or "")
         for lane in process.iter()
         if local(lane) == "lane"
         for ref in lane
@@ -67,7 +67,7 @@ def _process(process: Element, chart: Chart, pool: str) -> None:
         tag, id = local(element), element.get("id", "")
         if tag in _KINDS or tag in _OTHERS:
             shape = chart.shape(id)
-            shape.label, shape.kind = plain_text(element.get("name") or ""), _KINDS.get(tag, "")
+            shape.label, shape.kind = one_line(element.get("name") or ""), _KINDS.get(tag, "")
             shape.lane = lanes.get(id) or pool
             _own(element, chart, id)
             _notes(element, tag, chart)
@@ -80,9 +80,9 @@ def _process(process: Element, chart: Chart, pool: str) -> None:
                 chart.lose(f"a sequence flow{_named(element)} that is not connected at both ends")
                 continue
             rule = next((c.text or "" for c in element if local(c) == "conditionExpression"), "")
-            chart.links.append(Link(source, target, plain_text(element.get("name") or rule)))
+            chart.links.append(Link(source, target, one_line(element.get("name") or rule)))
         elif local(element) == "boundaryEvent" and element.get("attachedToRef") in chart.shapes:
-            label = plain_text(element.get("name") or "interrupted")
+            label = one_line(element.get("name") or "interrupted")
             chart.links.append(Link(element.get("attachedToRef", ""), element.get("id", ""), label))
 
 
@@ -94,7 +94,7 @@ def _own(element: Element, chart: Chart, id: str) -> None:
     shape.outcome = element.get(f"{{{OWN}}}outcome", "")
     shape.start = element.get(f"{{{OWN}}}start") == "true"
     told = next((child.text or "" for child in element if local(child) == "documentation"), "")
-    shape.prompt = plain_text(told)
+    shape.prompt = one_line(told)
 
 
 def _notes(element: Element, tag: str, chart: Chart) -> None:

@@ -53,6 +53,11 @@ class Chart:
             self.lost.append(line)
 
 
+def one_line(text: str) -> str:
+    """Text that is no HTML, cleaned and on one line."""
+    return " ".join(clean(text).split())
+
+
 def plain_text(label: str) -> str:
     """A label without HTML tags, entities, Markdown marks and line breaks."""
     text = re.sub(r"(?i)<\s*(br|/p|/div|/li)\s*/?\s*>", " ", label)

@@ -82,6 +82,7 @@ def _take(graph: Any, chart: Chart, lane: str, defaults: dict[str, str], directe
         ends = [_ends(end) for end in (edge.get_source(), edge.get_destination())]
         attributes = {k: str(v) for k, v in edge.get_attributes().items()}
         if attributes.get("style", "").strip('"') == "invis":
+            chart.lose("invisible edges")
             continue
         label = _bare(attributes.get("label") or attributes.get("xlabel") or attributes.get("headlabel") or "")
         for source in ends[0]:

@@ -8,11 +8,11 @@ import re
 import urllib.parse
 import zlib
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from workbench.errors import UserError
 from workbench.workflow.draw.layout import lay_out
-from workbench.workflow.exchange.chart import Chart, Kind, Link, plain_text
+from workbench.workflow.exchange.chart import Chart, Kind, Link, one_line, plain_text
 from workbench.workflow.exchange.xml import local, parse
 from workbench.workflow.model import Workflow
 
@@ -41,16 +41,21 @@ def read(text: str) -> Chart:
     drawn = [(name, page) for name, page in pages if any(cell.get("vertex") == "1" for cell in page.iter("mxCell"))]
     if not drawn:
         raise UserError("this draw.io file has no shapes on any page")
-    chart = Chart(title=drawn[0][0] if not re.fullmatch(r"Page-\d+", drawn[0][0]) else "")
-    for name, _ in drawn[1:]:
-        chart.lose(f"the page '{name}' (only the first page is read)")
-    _page(drawn[0][1], chart)
+    linked = [page for page in drawn if any(cell.get("edge") == "1" for cell in page[1].iter("mxCell"))]
+    title, page = (linked or drawn)[0]
+    chart = Chart(title="" if re.fullmatch(r"Page-\d+", title) else title)
+    for name, other in pages:
+        if other is not page:
+            chart.lose(f"the page '{name}' (only the first page with arrows is read)")
+    _page(page, chart)
     return chart
 
 
 def _model(diagram: Element) -> Element:
     if len(diagram):
         return diagram[0]
+    if not (diagram.text or "").strip():
+        return diagram
     try:
         raw = base64.b64decode((diagram.text or "").strip(), validate=False)
         inflater = zlib.decompressobj(-15)
@@ -113,7 +118,7 @@ def _shape(
     shape.label = label
     kinds: dict[str, Kind] = {"agent": "agent", "user": "user", "terminal": "terminal"}
     shape.kind = kinds.get(own.get("role", ""), next((kind for word, kind in _KINDS if word in style), ""))
-    shape.prompt, shape.outcome = plain_text(own.get("prompt", "")), own.get("outcome", "")
+    shape.prompt, shape.outcome = one_line(own.get("prompt", "")), own.get("outcome", "")
     shape.start = own.get("start") == "true"
     parent = cells.get(cells[id][0].get("parent") or "")
     shape.lane = parent[1] if parent else ""
@@ -140,7 +145,7 @@ def write(workflow: Workflow) -> str:
         )
     for i, edge in enumerate(workflow.edges):
         lines.append(
-            f'<mxCell id="edge-{i}" value={quoteattr(edge.condition)} style="edgeStyle=orthogonalEdgeStyle;html=1;" edge="1" '
+            f'<mxCell id="edge-{i}" value={quoteattr(escape(edge.condition))} style="edgeStyle=orthogonalEdgeStyle;html=1;" edge="1" '
             f'parent="1" source={quoteattr(edge.source)} target={quoteattr(edge.target)}>'
             '<mxGeometry relative="1" as="geometry"/></mxCell>'
         )

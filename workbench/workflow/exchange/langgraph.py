@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.errors import UserError
 from workbench.text import clean_line
-from workbench.workflow.exchange.chart import Chart, Kind, Link, plain_text
+from workbench.workflow.exchange.chart import Chart, Kind, Link, one_line
 from workbench.workflow.model import Workflow
 
 START, END = "__start__", "__end__"
@@ -18,7 +18,7 @@ TIMEOUT_S = 60
 _EXPORT = """
 import json, runpy, sys
 space = runpy.run_path(sys.argv[1], run_name="exported")
-for value in space.values():
+for value in [value for value in space.values() if not isinstance(value, type)]:
     if hasattr(value, "get_graph"):
         break
     if hasattr(value, "compile") and hasattr(value, "add_node"):
@@ -41,7 +41,7 @@ def read(text: str) -> Chart:
     if not isinstance(nodes, list) or not isinstance(links, list):
         raise UserError("not a graph: expected {'nodes': […], 'edges': […]}, as get_graph().to_json() writes")
     chart = Chart(
-        title=plain_text(str(data.get("graph", {}).get("title", ""))) if isinstance(data.get("graph"), dict) else ""
+        title=one_line(str(data.get("graph", {}).get("title", ""))) if isinstance(data.get("graph"), dict) else ""
     )
     for node in nodes:
         if isinstance(node, dict) and "id" in node:
@@ -52,7 +52,7 @@ def read(text: str) -> Chart:
             chart.lose(f"an edge that is not connected at both ends ({ends[0]} → {ends[1]})")
             continue
         label = link.get("condition") or link.get("data") or link.get("label") or ""
-        chart.links.append(Link(ends[0], ends[1], plain_text(label) if isinstance(label, str) else ""))
+        chart.links.append(Link(ends[0], ends[1], one_line(label) if isinstance(label, str) else ""))
     return without_markers(chart)
 
 
@@ -60,10 +60,10 @@ def _shape(chart: Chart, node: dict[str, Any]) -> None:
     shape = chart.shape(str(node["id"]))
     data = node.get("data")
     name = data.get("name") if isinstance(data, dict) else None
-    shape.label = plain_text(str(node.get("label") or name or node["id"])).replace("_", " ").strip()
+    shape.label = one_line(str(node.get("label") or name or node["id"])).replace("_", " ").strip()
     kinds: dict[str, Kind] = {"agent": "agent", "user": "user", "terminal": "terminal"}
     shape.kind = kinds.get(str(node.get("role")), "")
-    shape.prompt, shape.outcome = plain_text(str(node.get("prompt") or "")), str(node.get("outcome") or "")
+    shape.prompt, shape.outcome = one_line(str(node.get("prompt") or "")), str(node.get("outcome") or "")
     shape.start = node.get("start") is True
     if isinstance(node.get("metadata"), dict) and node["metadata"]:
         chart.lose("metadata of nodes")
@@ -87,10 +87,10 @@ def read_python(path: Path) -> Chart:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=path.parent)
     except subprocess.TimeoutExpired:
-        raise UserError(f"{path}: still running after {TIMEOUT_S} s; export its graph as JSON instead") from None
+        raise UserError(f"still running after {TIMEOUT_S} s; export its graph as JSON instead") from None
     if done.returncode != 0 or "\0" not in done.stdout:
         why = (done.stderr.strip().splitlines() or ["it printed no graph"])[-1]
-        raise UserError(f"{path}: its graph could not be read: {clean_line(why, 160)}")
+        raise UserError(f"its graph could not be read: {clean_line(why, 160)}")
     return read(done.stdout.rpartition("\0")[2])
 
 

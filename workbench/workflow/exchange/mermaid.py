@@ -102,14 +102,14 @@ def _chain(line: str, number: int, chart: Chart, lane: str) -> None:
 def _arrow(line: str, position: int, number: int) -> tuple[str, int, str]:
     told = _TEXT_LINK.match(line, position)
     if told and not line[position:].lstrip().startswith(("-->", "---", "==>", "===", "-.-", "-.->")):
-        return plain_text(told["text"].strip('"')), told.end(), ">" if told["close"][-1] in ">xo" else "-"
+        return _decoded(told["text"].strip('"')), told.end(), ">" if told["close"][-1] in ">xo" else "-"
     found = _LINK.match(line, position)
     if not found:
         raise UserError(f"line {number}: cannot read '{line_of(line[position:], 40)}' as an arrow")
     end, label = found.end(), ""
     bar = re.compile(r"\s*\|([^|]*)\|").match(line, end)
     if bar:
-        label, end = plain_text(bar[1].strip().strip('"')), bar.end()
+        label, end = _decoded(bar[1].strip().strip('"')), bar.end()
     drawn = "~" if found["body"].startswith("~") else "<" if found["left"] == "<" else ">" if found["head"] else "-"
     return label, end, drawn
 
@@ -154,6 +154,12 @@ def _node(line: str, position: int, number: int, chart: Chart, lane: str) -> tup
     return found[0], position
 
 
+def _decoded(label: str) -> str:
+    """Mermaid writes entities as `#quot;` and `#9829;`."""
+    entities = re.sub(r"#(\w+);", lambda m: f"&#{m[1]};" if m[1].isdecimal() else f"&{m[1]};", label)
+    return plain_text(entities)
+
+
 def _form(line: str, position: int, number: int, chart: Chart, name: str) -> int:
     for opening, closing, kind in _FORMS:
         if not line.startswith(opening, position):
@@ -165,8 +171,7 @@ def _form(line: str, position: int, number: int, chart: Chart, name: str) -> int
             continue
         shape = chart.shape(name)
         text = quoted[1] if quoted else line[begin:end]
-        text = re.sub(r"#(\w+);", lambda m: f"&#{m[1]};" if m[1].isdecimal() else f"&{m[1]};", text)
-        shape.label, shape.kind = plain_text(text.strip().strip("`")), kind or shape.kind
+        shape.label, shape.kind = _decoded(text.strip().strip("`")), kind or shape.kind
         return end + len(closing)
     if line[position : position + 1] in ("[", "(", "{"):
         raise UserError(f"line {number}: the bracket after '{line_of(name, 40)}' is not closed")
