@@ -95,11 +95,11 @@ def test_packing_gives_what_separate_passes_give(
     model.zero_grad()
     together = loss(**network.tensors(pack(examples), device))
     together.backward()
-    assert float(together) == pytest.approx(float(alone), rel=1e-5)
+    assert together.item() == pytest.approx(alone.item(), rel=1e-5)
     for p, gradient in zip(model.parameters(), wanted, strict=True):
         torch.testing.assert_close(p.grad, gradient, rtol=1e-3, atol=1e-4)
     reference = sum(
         float(model(input_ids=torch.tensor([e.ids]), labels=torch.tensor([e.labels])).loss) * len(pack([e]).targets)
         for e in examples
     )
-    assert float(together) == pytest.approx(reference, rel=1e-4)
+    assert together.item() == pytest.approx(reference, rel=1e-4)

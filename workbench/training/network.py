@@ -70,7 +70,8 @@ def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
     attend = attention.choose(AutoConfig.from_pretrained(folder))
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attend)
     if recipe.activation_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     if recipe.lora:
         model = _with_adapters(model, recipe.lora)
     model.train()
@@ -98,7 +99,6 @@ def deployable(model: Any, dtype: torch.dtype) -> Any:
     if hasattr(duplicate, "merge_and_unload"):
         duplicate = duplicate.merge_and_unload()
     duplicate.to(dtype).eval()
-    duplicate.gradient_checkpointing_disable()
     duplicate.set_attn_implementation("sdpa")
     duplicate.config.use_cache = True
     return duplicate
