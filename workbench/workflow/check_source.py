@@ -160,6 +160,8 @@ def repaired(source: Source, findings: Iterable[Finding]) -> tuple[Source, Place
         _prune(data, cut)
         for key, empty in (("name", "unnamed"), ("instruction", "?"), ("nodes", []), ("edges", [])):
             data.setdefault(key, empty)
+        for _, node in listed(data, "nodes"):
+            node.setdefault("role", "user" if "moves" in node else "terminal" if "outcome" in node else "agent")
         ids = {node.get("id") for _, node in listed(data, "nodes")}
         data["edges"] = [e for e in data["edges"] if isinstance(e, dict) and {e.get("from"), e.get("to")} <= ids]
         # A copy from which nothing was taken has no faults but those already found.

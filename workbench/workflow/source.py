@@ -49,9 +49,7 @@ def read_file(path: Path) -> Source:
     name = clean_line(str(path), 300)
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise UserError(
-                f"{name}: larger than {MAX_BYTES // 1_000_000} MB; a workflow file is far smaller"
-            )
+            raise UserError(f"{name}: larger than {MAX_BYTES // 1_000_000} MB; a workflow file is far smaller")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{name}: no such file; `workbench workflow list` shows the workflows that are there") from None
@@ -77,9 +75,7 @@ def read_text(text: str, name: str = "<text>") -> Source:
         if len(place) > MAX_DEPTH:
             raise UserError(f"{name}:{line}:{column}: nested more than {MAX_DEPTH} deep; a workflow file is flatter")
         if next(budget, None) is None:
-            raise UserError(
-                f"{name}:{line}:{column}: more than {MAX_VALUES:,} values (multiplied by anchors?)"
-            )
+            raise UserError(f"{name}:{line}:{column}: more than {MAX_VALUES:,} values (multiplied by anchors?)")
         if isinstance(node, yaml.MappingNode):
             result: dict[str, Any] = {}
             for key_node, value_node in node.value:
@@ -125,7 +121,9 @@ def _limit_depth(text: str, name: str) -> None:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 line, column = event.start_mark.line + 1, event.start_mark.column + 1
-                raise UserError(f"{name}:{line}:{column}: nested more than {MAX_DEPTH} deep; a workflow file is flatter")
+                raise UserError(
+                    f"{name}:{line}:{column}: nested more than {MAX_DEPTH} deep; a workflow file is flatter"
+                )
     finally:
         loader.dispose()
 
