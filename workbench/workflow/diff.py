@@ -198,7 +198,7 @@ def parts_used(
         kept = tuple(m for m in found.moves if visited not in taken or m.id in taken[visited])
         used[f"node {visited}"] = digest(meaning([found.role, found.prompt, found.say, kept, found.outcome]))
         names |= node_variables(Node(found.id, found.role, found.prompt, found.say, kept))
-    for edge in dict.fromkeys(ends):
+    for edge in {edge.id: edge for edge in ends}.values():
         used[f"edge {edge.id}"] = digest([edge_hash(workflow, edge.id), [meaning(c) for c in _asked(workflow, edge)]])
         names |= edge_variables(edge)
     used |= {f"variable {n}": variable_hash(workflow, n) if n in workflow.variables else "" for n in sorted(names)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -138,11 +139,12 @@ def ego(
 def titles(workflow: Workflow, part: Workflow, glyphs: Glyphs) -> dict[str, str]:
     """What stands in each box: the role's sign, the id, a mark for a self-loop and the count of edges left out."""
     shown = {edge.id for edge in part.edges}
+    hidden = Counter(end for e in workflow.edges if e.id not in shown for end in {e.source, e.target})
+    loops = {e.source for e in part.edges if e.source == e.target}
     found = {}
     for node in part.nodes:
-        hidden = sum(node in (e.source, e.target) and e.id not in shown for e in workflow.edges)
-        loop = f" {glyphs.loop}" if any(e.source == e.target == node for e in part.edges) else ""
-        found[node] = f"{sign_of(workflow, node, glyphs)} {label(node, LABEL)}{loop}{f' +{hidden}' if hidden else ''}"
+        marks = (f" {glyphs.loop}" if node in loops else "") + (f" +{hidden[node]}" if hidden[node] else "")
+        found[node] = f"{sign_of(workflow, node, glyphs)} {label(node, LABEL)}{marks}"
     return found
 
 

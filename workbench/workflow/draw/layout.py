@@ -74,6 +74,9 @@ def lay_out(workflow: Workflow, widths: Mapping[str, int]) -> Layout:
     Raises UserError when the graph is too large for one canvas.
     """
     layering = layers(workflow)
+    spans = (abs(layering.rank[e.source] - layering.rank[e.target]) for e in workflow.edges)
+    if len(workflow.nodes) + sum(spans) > MAX_PLACES:
+        raise UserError(f"{workflow.name}: too large for one canvas; use the outline, or the view around one node")
     rows: list[list[_Place]] = [[] for _ in layering.rows()]
     at: dict[str, _Place] = {}
     for node, rank in layering.rank.items():
@@ -83,8 +86,6 @@ def lay_out(workflow: Workflow, widths: Mapping[str, int]) -> Layout:
     for edge in workflow.edges:
         if edge.source != edge.target:
             _thread(edge, edge.id in layering.back, layering.rank, at, rows, channels)
-    if sum(map(len, rows)) > MAX_PLACES:
-        raise UserError(f"{workflow.name}: too large for one canvas; use the outline, or the view around one node")
     for place, ports in _ports(channels).values():
         if place.name in at:
             place.width = max(place.width, 2 * ports + 1)
@@ -217,22 +218,25 @@ def _set_ports(channel: list[_Segment]) -> None:
             aims = [(s.x1 if column == "x2" else _middle(getattr(s, other)), s) for s in group]
             aims.sort(key=lambda aim: aim[0])
             low, high = place.left + (place.width > 1), place.left + place.width - 1 - (place.width > 1)
-            columns = spread([min(max(aim, low), high) for aim, _ in aims], [2.0] * (len(aims) - 1))
-            shift = max(0, columns[-1] - high) or min(0, columns[0] - low)
-            for wanted, (_, segment) in zip(columns, aims, strict=True):
-                setattr(segment, column, _free(round(wanted - shift), segment, taken, low, high))
+            columns = spread([aim for aim, _ in aims], [2.0] * (len(aims) - 1))
+            last = high - 2 * (len(aims) - 1)
+            used: set[int] = set()
+            for i, (wanted, (_, segment)) in enumerate(zip(columns, aims, strict=True)):
+                inside = round(min(max(wanted - 2 * i, low), last)) + 2 * i
+                used.add(free := _free(inside, segment, taken, used, range(low, high + 1)))
+                setattr(segment, column, free)
 
 
 def _middle(place: _Place) -> int:
     return place.left + place.width // 2
 
 
-def _free(column: int, segment: _Segment, taken: Mapping[int, _Segment], low: int, high: int) -> int:
+def _free(column: int, segment: _Segment, taken: Mapping[int, _Segment], used: set[int], inside: range) -> int:
     """The column, or a neighbour within the box, where no other segment starts above: their lines would run together."""
     for near in (column, column + 1, column - 1):
-        if low <= near <= high and taken.get(near, segment) is segment:
+        if near in inside and near not in used and taken.get(near, segment) is segment:
             return near
-    return column
+    return column if column not in used else column + 1
 
 
 def _set_tracks(channel: list[_Segment]) -> int:
