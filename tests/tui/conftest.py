@@ -38,12 +38,13 @@ async def settle(pilot: Pilot[int]) -> None:
     assert isinstance(app, Workbench)
     for _ in range(3):
         await pilot.pause()
-        await until(pilot, lambda: app.effects.idle)
+        await until(pilot, lambda: app.pane is not None and app.effects.idle)
         await pilot.pause()
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
-    """Press keys, and let each have its effect."""
+    """Press keys once the app is there, and let each have its effect."""
+    await settle(pilot)
     for key in keys:
         await pilot.press(key)
         await settle(pilot)

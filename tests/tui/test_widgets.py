@@ -176,3 +176,12 @@ async def test_streaming_keeps_the_end_in_view_and_what_was_said_before() -> Non
         await pilot.pause()
         assert said.scroll_offset.y == said.max_scroll_y
         assert len(said._starts) == 31
+        said.focus()
+        await pilot.press("up", "pageup")
+        up = said.scroll_offset.y
+        assert 0 < up < said.max_scroll_y
+        said.show([*old, Bubble("agent", "word " * 500, streaming=True)], keep=True)
+        await pilot.pause()
+        assert said.scroll_offset.y == up  # whoever scrolls up is left in peace
+        await pilot.press("g")
+        assert said.scroll_offset.y == 0

@@ -95,10 +95,14 @@ class Workbench(Commands, Following, inherit_bindings=False):
         yield Keys(id="keys")
         yield SafeText(f"workbench needs {LEAST[0]}×{LEAST[1]} cells: please enlarge the window", id="small")
 
-    async def on_mount(self) -> None:
-        """Open the pane that was open, and begin to watch."""
+    def on_mount(self) -> None:
+        """The frame first: a pane's imports would hold it up."""
         self.animation_level = "none"
         signals.install(lambda code: self.exit(code, return_code=code))
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        """Open the pane that was open, and begin to watch."""
         await self.open_pane(self.state.pane)
         if self._watcher:
             self._watcher.start()

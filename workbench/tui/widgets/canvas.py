@@ -17,7 +17,7 @@ from workbench.tui.widgets.safe import Line, Toned, width_of
 class Canvas(Toned, ScrollView, can_focus=True):
     """Lines of toned spans that scroll both ways; the arrow keys pan."""
 
-    DEFAULT_CSS = "Canvas { height: 1fr; width: 1fr; scrollbar-size: 1 1; }"
+    DEFAULT_CSS = "Canvas { height: 1fr; width: 1fr; overflow: auto auto; scrollbar-size: 1 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("canvas")]
 
     def __init__(self, id: str | None = None) -> None:

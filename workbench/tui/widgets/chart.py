@@ -136,7 +136,7 @@ def _draw(
 class Chart(Toned):
     """A chart with a heading that names the curves and their newest values."""
 
-    DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; min-height: 4; }"
+    DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; min-height: 4; margin: 0 1; }"
 
     def __init__(
         self, title: str, *, low: float | None = None, high: float | None = None, unit: str = "", id: str | None = None
@@ -155,7 +155,7 @@ class Chart(Toned):
     def _heading(self) -> Line:
         spans: list[Span] = [(self.title, "strong")]
         for s in self.series:
-            if s.points:
+            if s.points and s.name:
                 spans += [
                     ("  " + (s.mark or "─") + " ", s.tone),
                     (f"{s.name} ", "dim"),

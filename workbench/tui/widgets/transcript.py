@@ -46,7 +46,7 @@ class Transcript(Toned, ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"bubble--agent", "bubble--user"}
     DEFAULT_CSS = """
     Transcript {
-        height: 1fr; width: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1;
+        height: 1fr; width: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
         & > .bubble--agent { background: $surface; }
         & > .bubble--user { background: $background; }
     }
@@ -61,18 +61,23 @@ class Transcript(Toned, ScrollView, can_focus=True):
         self._rows: list[_Row] = []
         self._starts: list[int] = []
         self._width = -1
+        self._pinned = True
 
     def show(self, bubbles: Sequence[Bubble], *, keep: bool = False) -> None:
         """Show these messages from the top (`keep`: stay where the view is, or at the end when following)."""
-        at_end = self.scroll_offset.y >= self.max_scroll_y - 1
         new = tuple(bubbles)
         same = _common(self.bubbles, new) if keep else 0
         self.bubbles = new
         self._layout(same)
-        if self.follow and (at_end or not keep):
+        if self.follow and (self._pinned or not keep):
             self.scroll_end(animate=False)
         elif not keep:
             self.scroll_to(y=0, animate=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Whoever scrolls up stays there; at the end the view follows again. Growing alone changes nothing."""
+        super().watch_scroll_y(old_value, new_value)
+        self._pinned = new_value >= self.max_scroll_y - 1
 
     def on_resize(self) -> None:
         """Wrap again; the message at the top stays there."""

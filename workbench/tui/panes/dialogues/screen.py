@@ -104,7 +104,7 @@ class DialoguesPane(Pane):
             f"{found.count():,}" if whole else f"{found.count():,} of {found.total:,}"
         ]
         if found.asked.unknown:
-            facts.append((f" · not understood: {' '.join(found.asked.unknown)}", "bad"))
+            facts = [(f"not understood: {' '.join(found.asked.unknown)}", "bad")]
         elif self._fresh:
             facts.append((f" · {self._fresh:,} new, press .", "accent"))
         elif found.reviewed:
