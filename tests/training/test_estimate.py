@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import dialogue
+from workbench.errors import UserError
+from workbench.training.estimate import estimate, memory_parts, parameter_count, require_fit
+from workbench.training.plan import plan
+from workbench.training.recipe import Recipe
+
+RECIPE = Recipe(max_tokens_trained=3000, batch_tokens=150, micro_batch_tokens=150, max_length=150)
+EXAMPLES = [dialogue(i) for i in range(24)]
+SMOLLM2 = {"hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536, "vocab_size": 49152}
+
+
+def test_tokens_and_steps_are_those_of_the_run(tiny: Path, tokenizer: object, tmp_path: Path) -> None:
+    from workbench.training.encoding import encode
+
+    found = estimate(RECIPE, tiny, EXAMPLES, tmp_path, speed=100.0)
+    made = plan([len(encode(e, tokenizer).ids) for e in EXAMPLES], RECIPE)
+    assert (found.tokens, found.steps, found.epochs) == (made.tokens, len(made.steps), made.epochs)
+    assert found.seconds == pytest.approx(made.tokens / 100)
+    assert found.memory_total == sum(found.memory.values())
+    assert found.fits
+    require_fit(RECIPE, found, tiny)
+
+
+def test_parameters_are_read_from_the_header_alone(tiny: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    assert parameter_count(tiny) == AutoModelForCausalLM.from_pretrained(tiny).num_parameters()
+
+
+def test_what_does_not_fit_is_refused_with_the_nearest_setting_that_does(tiny: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, batch_tokens=60_000, micro_batch_tokens=60_000, max_tokens_trained=100_000)
+    found = estimate(recipe, tiny, EXAMPLES, tmp_path, speed=1.0)
+    tight = dataclasses.replace(found, memory_available=found.memory_total - 1)
+    with pytest.raises(UserError, match=r"--set micro_batch_tokens=15000 would fit"):
+        require_fit(recipe, tight, tiny)
+    with pytest.raises(UserError, match="choose a smaller base model"):
+        require_fit(recipe, dataclasses.replace(found, memory_available=1), tiny)
+    with pytest.raises(UserError, match="of disk"):
+        require_fit(recipe, dataclasses.replace(found, disk_free=1), tiny)
+
+
+def test_dialogues_that_would_be_cut_are_counted_and_refused(tiny: Path, tmp_path: Path) -> None:
+    longest = estimate(RECIPE, tiny, EXAMPLES, tmp_path, speed=1.0).longest
+    recipe = dataclasses.replace(RECIPE, max_length=longest - 1, too_long="truncate")
+    found = estimate(recipe, tiny, EXAMPLES, tmp_path, speed=1.0)
+    assert 0 < found.too_long < len(EXAMPLES)
+    with pytest.raises(UserError, match="exceed max_length"):
+        require_fit(dataclasses.replace(recipe, too_long="refuse"), found, tiny)
+
+
+def test_the_demo_models_memory_is_about_what_was_measured() -> None:
+    demo = Recipe(batch_tokens=1024, micro_batch_tokens=512, max_length=512)
+    total = sum(memory_parts(demo, 134_500_000, SMOLLM2, 0.5).values())
+    assert 5e9 < total < 7e9  # 5.9 GB resident
