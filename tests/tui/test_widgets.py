@@ -123,6 +123,12 @@ async def test_a_trillion_rows() -> None:
         assert sum(stop - start for start, stop in source.asked) < 2_000
         await pilot.press("pageup", "pagedown", "g")
         assert table.cursor == 0
+        await pilot.press("pagedown")
+        await pilot.pause()
+        shown = [line for line in lines(app) if "▸" in line]
+        assert shown
+        assert f" {table.cursor} " in shown[0]
+        assert f" {table.top} " in lines(app)[1]  # the whole view has moved, not the cursor alone
 
 
 async def test_hostile_text_never_reaches_the_terminal() -> None:

@@ -166,9 +166,10 @@ class VirtualTable(Toned, can_focus=True):
         for block in list(self._blocks):
             self._ask(block)
 
-    def go(self, position: int) -> None:
-        """Move the cursor to a position (kept within the rows)."""
+    def go(self, position: int, scroll: int = 0) -> None:
+        """Move the cursor to a position and the view by so many rows (both kept within the rows)."""
         old, top = self.cursor, self.top
+        self.top += scroll
         self.cursor = min(max(position, 0), max(self.count - 1, 0))
         self._settle()
         if self.top != top:
@@ -183,8 +184,7 @@ class VirtualTable(Toned, can_focus=True):
     def action_page(self, by: int) -> None:
         """A page up or down, with one row kept in view."""
         step = by * max(self.rows - 1, 1)
-        self.top += step
-        self.go(self.cursor + step)
+        self.go(self.cursor + step, step)
 
     def action_first(self) -> None:
         """To the first row."""
