@@ -164,7 +164,9 @@ class ChatPane(Pane):
         widgets = list(self.query(AgentColumn))
         for column, widget in zip(talk.columns, widgets, strict=False):
             widget.show(column, talk.columns, self._to in (None, column.number))
-        self.query_one("#chat-strips", SafeText).put(*(view.strip(c) for c in talk.columns[view.side_by_side(self.size.width or 80) :]))
+        self.query_one("#chat-strips", SafeText).put(
+            *(view.strip(c) for c in talk.columns[view.side_by_side(self.size.width or 80) :])
+        )
         empty = self.query_one("#chat-empty", SafeText)
         empty.display = not talk.columns
         empty.put(*self._invitation(state))
