@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui.conftest import settle
+from tests.tui.conftest import screen_text, settle, until
 from workbench.home import Home
 from workbench.tui.actions import PANES
 from workbench.tui.shell import Workbench
@@ -16,9 +16,25 @@ from workbench.tui.state import AppState
 SIZES = [(80, 24), (160, 50)]
 
 
+SHOWN = {
+    "workflows": "Hello",
+    "dialogues": "Hello, where",
+    "training": "Answer at",
+    "chat": "chooses the agents",
+    "results": "right terminal",
+}
+"""What stands on the screen once a pane has read all that it shows."""
+
+
 async def _ready(pilot: Pilot[int]) -> None:
-    await settle(pilot)
-    await settle(pilot)
+    app = pilot.app
+    assert isinstance(app, Workbench)
+    await until(pilot, lambda: SHOWN[app.state.pane] in screen_text(app))
+    before, same = "", 0
+    while same < 4:
+        await settle(pilot)
+        now = screen_text(app)
+        before, same = now, same + 1 if now == before else 0
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
