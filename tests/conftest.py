@@ -13,3 +13,9 @@ from workbench.home import Home
 def home(tmp_path: Path) -> Home:
     """An empty home of its own for each test."""
     return Home(tmp_path / "runs").make()
+
+
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's own config file decides how a test ends."""
+    monkeypatch.setenv("WORKBENCH_CONFIG", str(tmp_path_factory.getbasetemp() / "none.toml"))

@@ -17,7 +17,7 @@ from workbench.tui.state import AppState
 
 
 def test_no_key_means_two_things() -> None:
-    assert clashes() == []
+    assert clashes(ACTIONS) == []
 
 
 def test_clashes_are_found_within_a_scope_and_with_the_app() -> None:

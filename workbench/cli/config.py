@@ -11,19 +11,17 @@ import click
 from workbench.cli.doctor import KEYS
 from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.home import Home
+from workbench.settings import SETTINGS, Config, Setting, as_text, json_schema, read_config
 
-VARIABLES = {
-    "WORKBENCH_HOME": "where runs/ lies, unless --home says so",
-    "WORKBENCH_LAUNCHER": "the command that starts jobs elsewhere (srun, sbatch)",
-    "WORKBENCH_THREADS": "processor threads of the local server",
-    "WORKBENCH_LOCAL_PRICE": "dollars an hour that a local model costs",
+OTHERS = {
     "NO_COLOR": "no colours",
-    "TEXTUAL_FPS": "most frames a second in the app (--slow-link: 10)",
+    "TEXTUAL_FPS": "most frames a second in the app (a slow link: 10)",
 }
+"""Variables of other programs that matter here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class InForce:
     """A setting, its value in force, where that comes from, and what it does."""
 
     name: str
@@ -42,26 +40,43 @@ def group() -> None:
 @pass_home
 @click.pass_context
 def show(ctx: click.Context, home: Home, as_json: bool) -> None:
-    """Show folders and environment variables. Keys are named, never shown."""
-    emit({"settings": settings(home, ctx.find_root().params.get("home"))}, as_json, _render)
+    """Show folders, settings and keymap in force. Keys for services are named, never shown."""
+    emit({"settings": in_force(home, read_config(), ctx.find_root().params.get("home"))}, as_json, _render)
 
 
-def settings(home: Home, option: str | None = None) -> list[Setting]:
-    """Every setting in force; `option` is what `--home` said."""
+@group.command(epilog=example("workbench config schema > config.schema.json"))
+def schema() -> None:
+    """Print a JSON Schema of config.toml, for editors that complete it."""
+    emit(json_schema(), True, str)
+
+
+def in_force(home: Home, config: Config, option: str | None = None) -> list[InForce]:
+    """Every setting; `option` is what `--home` said. The config file's values have been put into the environment."""
     from workbench.workflow.load import workflow_folders
 
-    source = "--home" if option else "WORKBENCH_HOME" if os.environ.get("WORKBENCH_HOME") else "default"
+    def source(setting: Setting) -> str:
+        value = os.environ.get(setting.variable)
+        if setting.name in config.values and value == as_text(config.values[setting.name]):
+            return "config file"
+        return setting.variable if value else "default"
+
+    place, *others = SETTINGS
     found = [
-        Setting("home", str(home.root), source, "everything made at run time"),
-        Setting("record", str(home.database), "home", "the SQLite record"),
-        *(Setting("workflows", str(f), "looked up in this order", "workflow files") for f in workflow_folders()),
+        InForce("config file", str(config.file), "found" if config.file.exists() else "not there", "these settings"),
+        InForce("home", str(home.root), "--home" if option else source(place), "everything made at run time"),
+        InForce("record", str(home.database), "home", "the SQLite record"),
+        *(InForce("workflows", str(f), "looked up in this order", "workflow files") for f in workflow_folders()),
+        *(InForce(s.name, os.environ.get(s.variable), source(s), s.meaning) for s in others),
     ]
-    for name, meaning in VARIABLES.items():
+    found += [
+        InForce(f"keys: {action}", keys, "config file", "keys of an action") for action, keys in config.keymap.items()
+    ]
+    for name, meaning in OTHERS.items():
         value = os.environ.get(name)
-        found.append(Setting(name, value, "environment" if value is not None else "not set", meaning))
+        found.append(InForce(name, value, "environment" if value is not None else "not set", meaning))
     for key in KEYS:
         there = bool(os.environ.get(key))
-        found.append(Setting(key, "(hidden)" if there else None, "environment" if there else "not set", "a key"))
+        found.append(InForce(key, "(hidden)" if there else None, "environment" if there else "not set", "a key"))
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -16,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from workbench import __version__
 from workbench.cli.output import example
-from workbench.cli.screen import open_app
+from workbench.cli.screen import open_app, open_web, picture
 from workbench.home import find_home
 
 NOUNS: dict[str, tuple[str, str]] = {
@@ -90,22 +91,47 @@ class LazyGroup(click.Group):
         "workbench                                       open the terminal app",
         "workbench demo                                  see the whole way, offline",
         "workbench workflow show travel_booking --json   one read of many",
+        "workbench --screenshot results out.svg          a pane as a picture",
         'eval "$(_WORKBENCH_COMPLETE=bash_source workbench)"   completion (or zsh_source, fish_source)',
     ),
 )
 @click.option("--home", metavar="DIR", help="Keep runs/ in DIR (else WORKBENCH_HOME, else the current folder).")
-@click.option("--slow-link", is_flag=True, help="Draw less in the app, for a slow line.")
+@click.option("--slow-link", is_flag=True, default=None, help="Draw less in the app (else by the line's round trip).")
+@click.option("--web", is_flag=True, help="Open the app in a browser: on loopback, behind a secret address.")
+@click.option("--port", default=0, metavar="N", help="Port of --web (0: any free one).")
+@click.option(
+    "--screenshot",
+    nargs=2,
+    metavar="PANE FILE",
+    help="Write a pane as an SVG picture (needs no terminal).",
+    default=None,
+)
+@click.option("--size", default="120x40", metavar="CxR", help="Columns and rows of --screenshot.", show_default=True)
 @click.version_option(__version__, prog_name="workbench")
 @click.pass_context
-def cli(ctx: click.Context, home: str | None, slow_link: bool) -> None:
+def cli(
+    ctx: click.Context,
+    home: str | None,
+    slow_link: bool | None,
+    web: bool,
+    port: int,
+    screenshot: tuple[str, str] | None,
+    size: str,
+) -> None:
     """Compile a conversation workflow into the weights of a small model, and see whether it worked.
 
     Without a command the terminal app opens. Exit codes: 0 done, 1 what was checked has problems, 2 bad usage or
     input, 3 a service or the budget stopped it, 130 interrupted.
     """
+    from workbench.settings import apply, read_config
+
+    apply(read_config())
     ctx.obj = find_home(home)
     if ctx.invoked_subcommand is None:
-        ctx.exit(open_app(ctx.obj, slow_link=slow_link))
+        if screenshot:
+            picture(ctx.obj, screenshot[0], Path(screenshot[1]), size)
+        else:
+            ctx.exit(open_web(ctx.obj, port) if web else open_app(ctx.obj, slow_link=slow_link))
 
 
 def main() -> NoReturn:

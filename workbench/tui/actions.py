@@ -7,10 +7,15 @@ the focus. A key may mean one thing only within a scope and `app` together; `cla
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from textual.binding import Binding
+
+from workbench.errors import UserError
+from workbench.settings import Config
+from workbench.text import clean_line
 
 PANES = ("workflows", "dialogues", "training", "chat", "results")
 FOOTER_ENTRIES = 5
@@ -166,6 +171,24 @@ ACTIONS: tuple[Action, ...] = (
 # fmt: on
 
 
+def remap(config: Config) -> None:
+    """Give actions the keys that the user's file says. Raises UserError for an unknown action, and for clashes.
+
+    Called once, before the panes are imported: bindings, footer, help and palette are made from the registry.
+    """
+    global ACTIONS
+    ids = {action.id for action in ACTIONS}
+    if unknown := sorted(set(config.keymap) - ids):
+        near = get_close_matches(unknown[0], ids, n=1, cutoff=0)[0]
+        raise UserError(
+            f'{config.file}: no action "{clean_line(unknown[0], 60)}" to give a key to; the nearest is "{near}"'
+        )
+    wanted = tuple(replace(a, key=config.keymap[a.id]) if a.id in config.keymap else a for a in ACTIONS)
+    if config.keymap and (found := clashes(wanted, frozenset())):
+        raise UserError(f"{config.file}: {found[0]}; choose another key")
+    ACTIONS = wanted
+
+
 def actions_of(*scopes: str) -> tuple[Action, ...]:
     """The actions of these scopes, in the registry's order."""
     return tuple(action for action in ACTIONS if action.scope in scopes)
@@ -191,7 +214,7 @@ def allowed(action: Action, state: Any) -> bool:
     return action.when is None or bool(action.when(state))
 
 
-def clashes(actions: Iterable[Action] = ACTIONS) -> list[str]:
+def clashes(actions: Iterable[Action], reserved: frozenset[str] = RESERVED) -> list[str]:
     """Where one key means two things, or a reserved key is used: one line each, none when all is well.
 
     A pane's keys must differ from the app's, and from those of the list and the text that it holds.
@@ -203,7 +226,7 @@ def clashes(actions: Iterable[Action] = ACTIONS) -> list[str]:
             if action.scope not in (pane, "app", "list"):
                 continue
             for key in action.keys:
-                if key in RESERVED:
+                if key in reserved:
                     found.append(f"{action.id}: {key} is never a default")
                 if key in seen and seen[key] is not action:
                     found.append(f"{action.id}: {key} is taken by {seen[key].id}")

@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 
 from workbench.home import Home
+from workbench.settings import read_config
+from workbench.tui import actions
+from workbench.tui.link import is_slow
 
 
-def run(home: Home, follow: str | None = None, slow_link: bool = False) -> int:
+def run(home: Home, follow: str | None = None, slow_link: bool | None = None) -> int:
     """Show the app until the user leaves, and return the exit code (128 + n after signal n).
 
     Args:
         home: Where the record and the jobs are; made if missing.
         follow: Id of a demo job to follow from stage to stage.
-        slow_link: Draw at most 10 times a second. Textual reads this when it is imported, hence the late import.
+        slow_link: Draw at most 10 times a second; None: as the settings say. Textual reads this when it is imported,
+            hence the late import.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    if slow_link is None:
+        slow_link = is_slow(os.environ.get("WORKBENCH_SLOW_LINK") or "auto")
     if slow_link:
         os.environ["TEXTUAL_FPS"] = "10"
+    actions.remap(read_config())  # before the panes are imported: their bindings are made from the registry
     from workbench.tui.shell import Workbench
 
     app = Workbench(home.make(), follow=follow)

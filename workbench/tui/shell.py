@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input
 
+from workbench.errors import UserError
 from workbench.home import Home
 from workbench.text import clean_line
 from workbench.tui import signals, state
@@ -25,6 +27,7 @@ from workbench.tui.following import Following
 from workbench.tui.format import place
 from workbench.tui.palette import ActionsProvider
 from workbench.tui.pane import Pane
+from workbench.tui.plain import AsciiFilter
 from workbench.tui.status import read_status
 from workbench.tui.theme import DARK, LIGHT, THEMES, meanings
 from workbench.tui.watch import Changed, Watcher
@@ -47,7 +50,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
     COMMANDS = {ActionsProvider}  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, home: Home, *, follow: str | None = None, watch: bool = True) -> None:
+    def __init__(self, home: Home, *, follow: str | None = None, watch: bool = True, remember: bool = True) -> None:
         super().__init__()
         self.home = home
         self.state = state.load(self._file)
@@ -55,13 +58,24 @@ class Workbench(Commands, Following, inherit_bindings=False):
         self.effects.failed = self._failed
         self.follower = Follower(home, follow)
         self._watcher = Watcher(home, self) if watch else None
+        self._remember = remember
         self.chord = False
         self._stale: dict[str, frozenset[str]] = {}
         self._status = Status()
         self._unsaved: Timer | None = None
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = LIGHT if self.state.light else DARK
+        self.theme = self._chosen_theme()
+        if os.environ.get("WORKBENCH_ASCII"):
+            self._filters.append(AsciiFilter())
+
+    def _chosen_theme(self) -> str:
+        """The theme of the settings, else the face that was in use. Raises UserError for one that is not known."""
+        wanted = os.environ.get("WORKBENCH_THEME", "")
+        if wanted and wanted not in self.available_themes:
+            known = ", ".join(sorted(self.available_themes))
+            raise UserError(f'no theme "{clean_line(wanted, 40)}" (setting theme, WORKBENCH_THEME); known: {known}')
+        return wanted or (LIGHT if self.state.light else DARK)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own names of colours, for any theme."""
@@ -116,7 +130,8 @@ class Workbench(Commands, Following, inherit_bindings=False):
         if self._watcher:
             self._watcher.stop()
         self.effects.close()
-        state.save(self._file, self.state)
+        if self._remember:
+            state.save(self._file, self.state)
 
     def on_resize(self, event: events.Resize) -> None:
         """Tell the style sheets how much room there is."""
