@@ -22,7 +22,8 @@ conversations list show export replay review
 evaluate
 results list show rejudge check report
 jobs list show stop resume tail
-config show
+config show schema
+record tables query
 pack
 unpack
 prune

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from workbench.cli.follow import follow
 from workbench.cli.output import emit, example
 from workbench.cli.screen import open_app, why_not
+from workbench.demo.plan import Preset
 from workbench.home import Home
 
 
@@ -38,18 +39,14 @@ def command(
 
     Every stage is a background job: interrupt and run the same command again, and it goes on where it was.
     """
-    from workbench.jobs.launcher import launch
-    from workbench.workflow.hashing import workflow_hash
-    from workbench.workflow.load import load_workflow
+    from workbench.demo.launch import launch_demo
 
     home: Home = ctx.obj
     chosen = [name for name, wanted in (("quick", quick), ("full", full), ("smoke", smoke)) if wanted]
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
-    preset = chosen[0] if chosen else "default"
-    loaded = load_workflow(workflow)
-    args = {"workflow": workflow, "workflow_id": workflow_hash(loaded), "preset": preset, "seed": seed, "base": base}
-    job = launch(home.make(), "demo", args, f"demo of {loaded.name} ({preset})")
+    preset = cast(Preset, chosen[0] if chosen else "default")
+    job = launch_demo(home, workflow, preset, seed, base)
     if not (no_tui or as_json or why_not()):
         ctx.exit(open_app(home, follow=job.id))
     result = follow(home, job.id, quiet=False)

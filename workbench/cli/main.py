@@ -35,6 +35,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Let agents converse with simulated users and score them."),
     "results": ("results", "Read, judge again, check and report comparisons."),
     "jobs": ("jobs", "List, follow, stop and resume everything that runs in the background."),
+    "record": ("record", "Look into the SQLite record with SQL that only reads."),
     "config": ("config", "Show the settings in force and where they come from."),
     "pack": ("pack:pack", "Carry runs, data sets and comparisons to another machine in one file."),
     "unpack": ("pack:unpack", "Take in a file made by `pack`."),

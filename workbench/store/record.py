@@ -1,7 +1,8 @@
 """The record: one SQLite file, opened once a thread, written in short transactions by many processes at once.
 
 The standard library's driver is used as it is: sqlite-utils imports pandas and numpy wherever they are installed
-(0.8 s, refused for the first screen) and opens deferred transactions, which fail at once under a second writer.
+(0.8 s, refused for the first screen) and opens deferred transactions, which fail at once under a second writer. It
+serves `explore`, where people look into the record for themselves.
 """
 
 from __future__ import annotations

@@ -114,6 +114,8 @@ ACTIONS: tuple[Action, ...] = (
     _app("help", "app", "keys and help", "question_mark", short="help", footer=9),
     _app("command_palette", "app", "all commands", "colon,ctrl+p"),
     _app("follow", "demo", "follow the running demo", "F", short="follow", footer=1, when=lambda app: app.can_follow),
+    _app("welcome", "demo", "what to start with: demo, tour, a look", "W"),
+    _app("tour", "app", "a short tour of the panes", "Z"),
     _app("face", "app", "light or dark", "T"),
     _app("copy", "app", "copy what is shown", "y"),
     _app("screenshot_file", "app", "save the screen as SVG", "S"),

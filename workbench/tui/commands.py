@@ -44,6 +44,26 @@ class Commands(App[int], inherit_bindings=False):
 
         self.push_screen(HelpScreen(self.state.pane, self.pane.HELP if self.pane else ""))
 
+    def action_welcome(self: Workbench) -> None:  # type: ignore[misc]
+        """Offer the demo, the tour or a look around."""
+        from workbench.tui.welcome import WelcomeScreen
+
+        self.push_screen(WelcomeScreen(), self._welcomed)
+
+    def _welcomed(self: Workbench, choice: str | None) -> None:  # type: ignore[misc]
+        if choice == "demo":
+            from workbench.demo.launch import launch_demo
+
+            self.effects.run("start the demo", lambda: launch_demo(self.home), self.follow_job)
+        elif choice == "tour":
+            self.action_tour()
+
+    def action_tour(self: Workbench) -> None:  # type: ignore[misc]
+        """The panes one after another, each with a line on what it is for."""
+        from workbench.tui.welcome import TourScreen
+
+        self.push_screen(TourScreen())
+
     async def action_follow(self: Workbench) -> None:  # type: ignore[misc]
         """Follow the demo again."""
         self.follower.active = True

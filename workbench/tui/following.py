@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
+from workbench.jobs.launcher import Job
+from workbench.tui.demo import Follower
 from workbench.tui.follow import Demo
 from workbench.tui.widgets.timeline import Timeline
 
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
 class Following(App[int], inherit_bindings=False):
     """The part of the app that watches the demo."""
+
+    def follow_job(self: Workbench, job: Job) -> None:  # type: ignore[misc]
+        """Move along with a demo that has just been started."""
+        self.follower = Follower(self.home, job.id)
+        self.follower.active = True
+        self.read_demo()
 
     def read_demo(self: Workbench) -> None:  # type: ignore[misc]
         """Read the demo's new events, then show where it is."""

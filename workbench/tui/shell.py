@@ -57,6 +57,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
         self.effects = Effects(self)
         self.effects.failed = self._failed
         self.follower = Follower(home, follow)
+        self._is_first = not home.database.exists() and not follow
         self._watcher = Watcher(home, self) if watch else None
         self._remember = remember
         self.chord = False
@@ -124,6 +125,8 @@ class Workbench(Commands, Following, inherit_bindings=False):
         if self.follower.exists:
             self.follower.active = True
             self.read_demo()
+        if self._is_first:
+            self.action_welcome()
 
     def on_unmount(self) -> None:
         """Leave nothing running, forget nothing."""
