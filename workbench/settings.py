@@ -14,6 +14,8 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from workbench.errors import UserError
 from workbench.text import clean_line
 
@@ -66,8 +68,7 @@ def config_file() -> Path:
     """Where the file is, or would be."""
     if chosen := os.environ.get(FILE_VARIABLE):
         return Path(chosen).expanduser()
-    folder = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(folder).expanduser() / "workbench" / "config.toml"
+    return platformdirs.user_config_path("workbench") / "config.toml"
 
 
 def read_config(file: Path | None = None) -> Config:
