@@ -8,7 +8,7 @@ import pytest
 
 from tests.tui.conftest import press, screen_text, settle, until
 from workbench.home import Home
-from workbench.jobs.launcher import Job
+from workbench.jobs.folder import Job
 from workbench.tui.actions import PANES
 from workbench.tui.shell import Workbench
 from workbench.tui.welcome import OFFERS, TOUR, TourScreen, WelcomeScreen

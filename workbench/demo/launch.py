@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from workbench.demo.plan import Preset
 from workbench.home import Home
-from workbench.jobs.launcher import Job, launch
+from workbench.jobs.folder import Job
+from workbench.jobs.launcher import launch
 from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.load import load_workflow
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
-from workbench.jobs.launcher import Job
+from workbench.jobs.folder import Job
 from workbench.tui.demo import Follower
 from workbench.tui.follow import Demo
 from workbench.tui.widgets.timeline import Timeline

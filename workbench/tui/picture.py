@@ -24,7 +24,7 @@ def save(home: Home, pane: str, file: Path, size: tuple[int, int]) -> None:
     app = Workbench(home.make(), watch=False, remember=False)
     app.state = replace(app.state, pane=pane)
 
-    async def shoot(pilot: Pilot[int]) -> None:
+    async def shoot(pilot: Pilot[object]) -> None:
         await quiet(pilot, app)
         file.write_text(app.export_screenshot(title="workbench"), "utf-8")
         app.exit(0)
@@ -35,7 +35,7 @@ def save(home: Home, pane: str, file: Path, size: tuple[int, int]) -> None:
         raise UserError(f"cannot write {file}: {error.strerror or error}") from error
 
 
-async def quiet(pilot: Pilot[int], app: Workbench) -> None:
+async def quiet(pilot: Pilot[object], app: Workbench) -> None:
     """Until the pane is there and nothing is being read or drawn."""
     rounds = 0
     while rounds < QUIET_ROUNDS:

@@ -11,9 +11,13 @@ import shlex
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.errors import UserError
 from workbench.home import Home
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware
 
 LOOPBACK = "127.0.0.1"
 
@@ -40,15 +44,16 @@ def serve(home: Home, port: int = 0) -> int:
             return outer
 
         async def on_startup(self, app: web.Application) -> None:
-            print(f"workbench in a browser: http://{LOOPBACK}:{self.port}/{token}/", flush=True)
-            print("whoever has this address has the app; Ctrl+C ends it", flush=True)
+            """Nothing yet: the address is told once the port listens."""
 
-        def initialize_logging(self) -> None:
-            """No log: it would show the token."""
+    def tell(_: str) -> None:
+        print(f"workbench in a browser: http://{LOOPBACK}:{server.port}/{token}/", flush=True)
+        print("whoever has this address has the app; Ctrl+C ends it", flush=True)
 
     command = shlex.join([sys.executable, "-P", "-m", "workbench", "--home", str(home.root.parent)])
     page = Path(__file__).with_name("web_page")
-    Guarded(command, LOOPBACK, free_port(port), title="workbench", templates_path=page).serve()
+    server = Guarded(command, LOOPBACK, free_port(port), title="workbench", templates_path=page)
+    web.run_app(server._make_app(), host=LOOPBACK, port=server.port, print=tell, access_log=None)
     return 0
 
 
@@ -65,7 +70,7 @@ def free_port(wanted: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def only_from(address: str) -> object:
+def only_from(address: str) -> Middleware:
     """A middleware that refuses other host names (DNS rebinding) and pages of other origins."""
     from aiohttp import web
     from aiohttp.typedefs import Handler
