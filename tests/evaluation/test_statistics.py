@@ -182,6 +182,27 @@ class TestIntervals:
         with pytest.raises(ValueError, match="successes"):
             s.proportion(3, 2)
 
+    def test_weighted_mean(self) -> None:
+        # R: weighted.mean(c(3.7, 3.3, 3.5, 2.8), c(5, 5, 4, 1) / 15) = 3.453333 (the example of ?weighted.mean)
+        gpa = s.weighted_mean([3.7, 3.3, 3.5, 2.8], [5 / 15, 5 / 15, 4 / 15, 1 / 15])
+        assert gpa.estimate == pytest.approx(3.453333, abs=5e-7)
+        assert gpa.low is not None
+        assert gpa.high is not None
+        assert 2.8 <= gpa.low < 3.453333 < gpa.high <= 3.7
+        data = [float(v) for v in np.random.default_rng(3).normal(4, 1, 100)]
+        even = s.weighted_mean(data, [2.0] * 100, seed=1)
+        plain = s.bootstrap_mean(data, seed=1)
+        assert (even.estimate, even.low, even.high) == pytest.approx((plain.estimate, plain.low, plain.high))
+        gappy = s.weighted_mean([1, None, 3], [1, 99, 1])
+        assert (gappy.estimate, gappy.missing, gappy.n) == (2, 1, 2)
+        assert s.weighted_mean([], []).estimate is None
+        assert s.weighted_mean([4], [0]).estimate is None
+        assert s.weighted_mean([4], [2]).low is None
+        with pytest.raises(ValueError, match="weights"):
+            s.weighted_mean([1, 2], [1, -1])
+        with pytest.raises(ValueError, match="one weight"):
+            s.weighted_mean([1, 2], [1])
+
     def test_two_way_bootstrap_is_wider_than_pooling_when_seeds_differ(self) -> None:
         rng = np.random.default_rng(0)
         table = rng.normal(0, 0.2, (50, 4)) + rng.normal(0, 1, (1, 4))

@@ -43,6 +43,9 @@ def test_the_scaffold_has_no_problem() -> None:
 
 
 CASES: dict[str, str] = {
+    "WF070": GOOD + "rules:\n  - must_precede: [greet, nowhere]\n",
+    "WF071": GOOD + "rules:\n  - must_precede: [greet, user_order]\n",
+    "WF072": GOOD + "rules:\n  - never_before: [abandoned, ordered]\n",
     "WF002": changed(("name: sample", "name: [sample")),
     "WF003": changed(("role: user", "role: usr")),
     "WF004": changed(("max_visits: 2", "max_visits: 2\nmax_visits: 3")),

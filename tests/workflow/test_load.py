@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import UserError
+from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.load import find_workflow, known_workflows, load_workflow, parse_workflow
-from workbench.workflow.model import Condition
+from workbench.workflow.model import Condition, OrderRule
+from workbench.workflow.scaffold import scaffold
 from workbench.workflow.situation import Situation, decide, fill, holds, placeholders
 from workbench.workflow.source import read_text
 
@@ -160,3 +162,15 @@ def test_placeholders_are_filled_and_unknown_ones_raise() -> None:
     assert fill("{a} to {b}", {"a": 1, "b": "x"}) == "1 to x"
     with pytest.raises(KeyError):
         fill("{c}", {})
+
+
+def test_order_rules_are_read_both_ways_and_traits_leave_the_hash_alone() -> None:
+    text = scaffold("sample")
+    ruled = parse_workflow(text + "rules:\n  - must_precede: [greet, ordered]\n  - never_before: [ordered, greet]\n")
+    assert ruled.rules == (OrderRule("greet", "ordered"),) * 2
+    assert workflow_hash(ruled) != workflow_hash(parse_workflow(text))
+    tagged = parse_workflow(text.replace("      - id: stop\n", "      - id: stop\n        traits: [dissatisfied]\n"))
+    assert tagged.nodes["user_order"].move("stop").traits == ("dissatisfied",)
+    assert workflow_hash(tagged) == workflow_hash(parse_workflow(text))
+    with pytest.raises(UserError, match="must_precede"):
+        parse_workflow(text + "rules: [{must_precede: [greet]}]\n")

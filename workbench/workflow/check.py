@@ -18,6 +18,7 @@ from workbench.workflow.check_hubs import check_hubs
 from workbench.workflow.check_moves import flow
 from workbench.workflow.check_paths import check_paths
 from workbench.workflow.check_problem import CODES, Finding, Places, Problem, located
+from workbench.workflow.check_rules import check_rules
 from workbench.workflow.check_source import check_source, repaired
 from workbench.workflow.check_words import check_words
 from workbench.workflow.load import build_workflow
@@ -82,6 +83,7 @@ def _semantic(workflow: Workflow, places: Places) -> Iterator[Finding]:
     facts = flow(workflow)
     yield from check_hubs(workflow, places, facts)
     yield from check_words(workflow, places, facts)
+    yield from check_rules(workflow)
     if places.sure_start and not places.doubtful and all(CODES[f.code][0] != "error" for f in graph):
         yield from check_paths(workflow, places)
 

@@ -51,6 +51,9 @@ CODES: dict[str, tuple[Severity, str]] = {
     "WF062": ("error", "a path that no scenario can take"),
     "WF063": ("hint", "a great many paths"),
     "WF064": ("warning", "path explosion: too many paths to count exactly"),
+    "WF070": ("error", "an order rule names a place that is not there"),
+    "WF071": ("warning", "an order rule names a place that says nothing, so that it cannot be heard"),
+    "WF072": ("warning", "the graph itself has a way that breaks an order rule"),
 }
 """Code → (severity, what it means). Codes never change their meaning; new ones are added."""
 

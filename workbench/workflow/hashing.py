@@ -14,8 +14,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 
 from workbench.workflow.model import Workflow
 
-_WHERE = frozenset({"line"})
-"""Fields that say where something stands, not what it means."""
+_WHERE = frozenset({"line", "traits"})
+"""Fields that say where something stands or what it is good for in a test, not what it means."""
 
 
 def canonical(obj: object) -> str:

@@ -13,6 +13,7 @@ from workbench.workflow.model import (
     Edge,
     Move,
     Node,
+    OrderRule,
     Persona,
     Phrasing,
     Pool,
@@ -163,14 +164,24 @@ class _Builder:
         return data
 
     def move(self, data: Any, place: Place) -> Move:
-        fields = self.mapping(data, place, ("id", "description", "say", "sets", "deviation"))
+        fields = self.mapping(data, place, ("id", "description", "say", "sets", "deviation", "traits"))
         return Move(
             id=self.text(fields, "id", place),
             say=self.say(fields.get("say"), (*place, "say")),
             description=self.text(fields, "description", place, ""),
             sets=self.names(fields.get("sets"), (*place, "sets")),
             deviation=fields.get("deviation"),
+            traits=self.words(fields.get("traits"), (*place, "traits")),
         )
+
+    def rule(self, data: Any, place: Place) -> OrderRule:
+        fields = self.mapping(data, place, ("must_precede", "never_before"))
+        named = {key: self.words(value, (*place, key)) for key, value in fields.items()}
+        if len(named) != 1 or any(len(pair) != 2 for pair in named.values()):
+            self.fail(place, "a rule is 'must_precede: [a, b]' or 'never_before: [b, a]'")
+        if "must_precede" in named:
+            return OrderRule(*named["must_precede"])
+        return OrderRule(*reversed(named["never_before"]))
 
     def node(self, data: Any, place: Place) -> Node:
         fields = self.mapping(data, place, ("id", "role", "start", "prompt", "say", "moves", "outcome"))
@@ -266,7 +277,7 @@ class _Builder:
                 f"{self.source.name}:1: not a workflow: expected a mapping with 'name', 'nodes' and 'edges'"
             )
         known = ("name", "title", "description", "instruction", "context", "max_visits", "variables", "personas",
-                 "deviations", "nodes", "edges")  # fmt: skip
+                 "deviations", "nodes", "edges", "rules")  # fmt: skip
         data = self.mapping(self.source.data, (), known)
         nodes: dict[str, Node] = {}
         starts: list[str] = []
@@ -297,6 +308,7 @@ class _Builder:
             personas=self.items(data.get("personas"), ("personas",), self.persona) or (Persona("plain"),),
             max_visits=max_visits,
             source=self.source.name,
+            rules=self.items(data.get("rules"), ("rules",), self.rule),
         )
 
 

@@ -25,6 +25,8 @@ Value = str | int
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 DEVIATIONS = ("corrects", "two_at_once", "asks_aside", "vague", "refuses", "changes_goal")
 """The named ways in which a user leaves the straight road (scenario design, issue 'the whole way')."""
+TRAITS = ("unspecific", "dissatisfied", "unrealistic")
+"""What a move says of its user: tells less than it could, is not content, wants what the procedure cannot give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Phrasing:
 class Move:
     """Something a user can do at a user node: what it says, and which variables it overwrites.
 
-    `sets` maps a variable to the one whose value it takes from then on (`{"destination": "new_destination"}`).
+    `sets` maps a variable to the one whose value it takes from then on (`{"destination": "new_destination"}`). `traits`
+    (from `TRAITS`) help to design evaluations and are no part of the meaning: a file that is tagged hashes as before.
     """
 
     id: str
@@ -76,6 +79,7 @@ class Move:
     description: str = ""
     sets: Mapping[str, str] = field(default_factory=dict)
     deviation: str | None = None
+    traits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,14 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRule:
+    """`then` is never said unless `first` was said before it; both name a node or an edge that speaks."""
+
+    first: str
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
 class Persona:
     """A manner of speaking: words put before the user's own. Empty pools leave the message as it is."""
 
@@ -174,6 +186,7 @@ class Workflow:
     max_visits: int = 2
     description: str = ""
     source: str | None = None
+    rules: tuple[OrderRule, ...] = ()
 
     @cached_property
     def out(self) -> Mapping[str, tuple[Edge, ...]]:

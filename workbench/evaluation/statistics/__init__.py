@@ -25,6 +25,7 @@ from workbench.evaluation.statistics.intervals import (
     clustered_se,
     proportion,
     two_way_bootstrap,
+    weighted_mean,
 )
 from workbench.evaluation.statistics.power import Equivalence, equivalence, paired_power, sample_size, smallest_effect
 from workbench.evaluation.statistics.ranking import Strength, bradley_terry, pass_hat_k
@@ -57,5 +58,6 @@ __all__ = [
     "smallest_effect",
     "two_way_bootstrap",
     "weighted_kappa",
+    "weighted_mean",
     "wilcoxon",
 ]

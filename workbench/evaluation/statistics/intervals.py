@@ -71,6 +71,34 @@ def bootstrap_mean(values: Values, *, seed: int = 0, resamples: int = RESAMPLES,
     return Interval(n, missing, mean, low, high, bca=(float(found.low), float(found.high)))
 
 
+def weighted_mean(
+    values: Values, weights: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES, alpha: float = 0.05
+) -> Interval:
+    """Weighted mean Σwx ÷ Σw of a stratified sample, with a percentile interval by drawing (value, weight) pairs anew.
+
+    Weights are not negative; missing values are left out with their weights. ValueError for other weights or lengths.
+    """
+    data, weight = array(values), np.asarray(weights, dtype=np.float64)
+    if len(data) != len(weight):
+        raise ValueError("one weight a value")
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        raise ValueError("weights are finite and not negative")
+    keep = ~np.isnan(data)
+    missing = int((~keep).sum())
+    data, weight = data[keep], weight[keep]
+    n = len(data)
+    if n == 0 or weight.sum() == 0:
+        return Interval(n, missing, None, None, None, note="no data")
+    mean = float((data * weight).sum() / weight.sum())
+    if n == 1:
+        return Interval(1, missing, mean, None, None, note="one value has no spread")
+    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
+    sums = weight[drawn].sum(axis=1)
+    means = (data * weight)[drawn].sum(axis=1)[sums > 0] / sums[sums > 0]
+    low, high = (float(v) for v in np.quantile(means, [alpha / 2, 1 - alpha / 2]))
+    return Interval(n, missing, mean, low, high)
+
+
 def two_way_bootstrap(
     scores: Sequence[Values], *, seed: int = 0, resamples: int = RESAMPLES, alpha: float = 0.05
 ) -> Interval:

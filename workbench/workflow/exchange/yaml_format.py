@@ -9,7 +9,7 @@ from typing import Any
 from workbench.text import clean_line
 from workbench.workflow.exchange.build import Imported
 from workbench.workflow.hashing import meaning
-from workbench.workflow.model import Condition, Edge, Node, Phrasing, Workflow
+from workbench.workflow.model import Condition, Edge, Move, Node, Phrasing, Workflow
 
 
 def write_yaml(workflow: Workflow) -> str:
@@ -61,6 +61,8 @@ def _as_data(workflow: Workflow) -> dict[str, Any]:
             data[key] = [meaning(item) for item in items]
     data["nodes"] = [_node(node, node.id == workflow.start) for node in workflow.nodes.values()]
     data["edges"] = [_edge(edge) for edge in workflow.edges]
+    if workflow.rules:
+        data["rules"] = [{"must_precede": [rule.first, rule.then]} for rule in workflow.rules]
     return data
 
 
@@ -73,8 +75,13 @@ def _node(node: Node, start: bool) -> dict[str, Any]:
     data |= {"outcome": node.outcome} if node.outcome else {}
     data |= {"prompt": node.prompt} | ({"say": _say(node.say)} if node.say else {})
     if node.moves:
-        data["moves"] = [{**_without(meaning(m), "say"), **({"say": _say(m.say)} if m.say else {})} for m in node.moves]
+        data["moves"] = [_move(move) for move in node.moves]
     return data
+
+
+def _move(move: Move) -> dict[str, Any]:
+    data = _without(meaning(move), "say") | ({"traits": list(move.traits)} if move.traits else {})
+    return data | ({"say": _say(move.say)} if move.say else {})
 
 
 def _edge(edge: Edge) -> dict[str, Any]:
