@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.fakes.anthropic_batches import BatchDesk, routes
 from tests.fakes.loopback import serving
 from tests.fakes.openai_server import Act, Cut, Fake, words_of
 
@@ -47,14 +48,20 @@ class Account:
     def usage(self, body: dict[str, Any], act: Act) -> dict[str, Any]:
         usage = {"input_tokens": 30, "output_tokens": len(act.text.split())}
         usage |= {"cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
-        for block in body.get("system", []):
-            tokens = len(block["text"]) // 4
+        blocks = [*body.get("system", [])]
+        for turn in body["messages"]:
+            blocks += [{"text": turn["content"]}] if isinstance(turn["content"], str) else turn["content"]
+        prefix, read, marked = "", 0, 0
+        for block in blocks:
+            prefix += block["text"]
+            tokens = len(prefix) // 4
             if "cache_control" in block and tokens >= CACHE_MINIMUM:
-                known = block["text"] in self.cached
-                usage["cache_read_input_tokens" if known else "cache_creation_input_tokens"] = tokens
-                self.cached.add(block["text"])
-            else:
-                usage["input_tokens"] += tokens
+                read = tokens if prefix in self.cached else read
+                marked = tokens
+                self.cached.add(prefix)
+        usage["cache_read_input_tokens"] = read
+        usage["cache_creation_input_tokens"] = marked - read
+        usage["input_tokens"] += max(0, sum(len(block["text"]) for block in body.get("system", [])) // 4 - marked)
         return usage
 
 
@@ -82,9 +89,22 @@ async def _events(act: Act, body: dict[str, Any], usage: dict[str, Any]) -> Asyn
     yield event("message_stop", {})
 
 
-def app_for(fake: Fake) -> Starlette:
+def app_for(fake: Fake, desk: BatchDesk | None = None) -> Starlette:
     """The fake as a web application."""
     account = Account()
+
+    def message(body: dict[str, Any], act: Act) -> dict[str, Any]:
+        answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
+        content = [{"type": "text", "text": act.text}]
+        return {**answer, "content": content, "stop_reason": act.finish, "usage": account.usage(body, act)}
+
+    def in_batch(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        act = _ended(fake.next_act(body))
+        if act.outcome:
+            return act.outcome, {}
+        if act.status != 200:
+            return "errored", {"error": {"type": "error", "error": {"type": act.kind, "message": act.message}}}
+        return "succeeded", {"message": message(body, act)}
 
     async def messages(request: Request) -> Response:
         act, body = await fake.act(request)
@@ -95,22 +115,21 @@ def app_for(fake: Fake) -> Starlette:
             return PlainTextResponse(act.malformed, media_type="application/json")
         if act.status != 200:
             return _error(act.status, act.kind, act.message, act.headers)
-        usage = account.usage(body, act)
         if body.get("stream"):
-            return StreamingResponse(_events(act, body, usage), media_type="text/event-stream")
-        answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
-        content = [{"type": "text", "text": act.text}]
-        return JSONResponse({**answer, "content": content, "stop_reason": act.finish, "usage": usage})
+            return StreamingResponse(_events(act, body, account.usage(body, act)), media_type="text/event-stream")
+        return JSONResponse(message(body, act))
 
-    return Starlette(routes=[Route("/v1/messages", messages, methods=["POST"])])
+    return Starlette(
+        routes=[Route("/v1/messages", messages, methods=["POST"]), *routes(fake, desk or BatchDesk(), in_batch)]
+    )
 
 
 @contextmanager
-def fake_anthropic(*script: Act | str) -> Iterator[Fake]:
-    """A fake that answers along `script`; acts without a `finish` of their own end the turn."""
+def fake_anthropic(*script: Act | str, desk: BatchDesk | None = None) -> Iterator[Fake]:
+    """A fake that answers along `script`; acts without a `finish` of their own end the turn. `desk` handles batches."""
     acts: list[Act | str] = [_ended(act) for act in script] or [_ended(Act())]
     fake = Fake(script=acts)
-    with serving(app_for(fake)) as address:
+    with serving(app_for(fake, desk)) as address:
         fake.url = address
         yield fake
 

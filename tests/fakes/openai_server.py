@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,7 +23,8 @@ from tests.fakes.loopback import serving
 @dataclass(frozen=True)
 class Act:
     """`status` other than 200 is an error answer; `cut` breaks the stream off after that many words; `event` is an error
-    event after them; `hang` never answers; `malformed` is sent instead of the protocol's JSON.
+    event after them; `hang` never answers; `malformed` is sent instead of the protocol's JSON. `outcome` is what becomes
+    of the request in a batch (`expired`, `canceled`). A `fixed` text is sent even where the fake makes its own answers.
     """
 
     text: str = "Hello there my friend"
@@ -39,26 +40,43 @@ class Act:
     hang: bool = False
     malformed: str | None = None
     cached: int = 0
+    outcome: str = ""
+    fixed: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is an ordinary answer."""
+        return self.status == 200 and not (self.fixed or self.malformed or self.refusal or self.event or self.outcome)
 
 
 @dataclass
 class Fake:
-    """A running fake: where it is, and what it was asked (`body` and `headers` of each request)."""
+    """A running fake: where it is, and what it was asked (`body` and `headers` of each request).
+
+    With `answer` the script's plain texts give way to what it makes of the request's body; other acts stay.
+    """
 
     url: str = ""
     script: list[Act | str] = field(default_factory=list)
+    answer: Callable[[dict[str, Any]], str] | None = None
+    delay_s: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def act(self, request: Request) -> tuple[Act, dict[str, Any]]:
         """Note the request and take the next act."""
-        self.bodies.append(await request.json())
+        body = await request.json()
+        self.bodies.append(body)
         self.headers.append(dict(request.headers))
+        act = self.next_act(body)
+        await asyncio.sleep(3600 if act.hang else self.delay_s)
+        return act, body
+
+    def next_act(self, body: dict[str, Any]) -> Act:
+        """What happens to the next request."""
         act = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         act = Act(act) if isinstance(act, str) else act
-        if act.hang:
-            await asyncio.sleep(3600)
-        return act, self.bodies[-1]
+        return replace(act, text=self.answer(body)) if self.answer and act.plain else act
 
 
 class Cut(Exception):

@@ -74,3 +74,12 @@ def environment(ctx: JobContext) -> dict[str, object]:
 
 def odd_result(ctx: JobContext) -> dict[str, object]:
     return {"odd": object()}
+
+
+def follows_settings(ctx: JobContext) -> dict[str, object]:
+    seen: object = None
+    while not ctx.sleep(0.02):
+        if (now := ctx.settings) != seen:
+            seen = now
+            ctx.event("set", concurrency=now.concurrency, paused=now.paused)
+    return {}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
-from workbench.cli.follow import follow
+from workbench.cli.generate import command as generate
 from workbench.cli.output import emit, example, json_option, pass_home, table
-from workbench.errors import UserError
 from workbench.home import Home
 
 
@@ -17,54 +14,7 @@ def group() -> None:
     """Generate, read, check, review and export training dialogues."""
 
 
-@group.command(epilog=example("workbench dialogues generate travel_booking --train 800 --dev 60 --test 40 --seed 42"))
-@click.argument("workflow")
-@click.option("--train", default=800, show_default=True, help="Dialogues to train on.")
-@click.option("--dev", default=60, show_default=True, help="Dialogues for the held-out loss.")
-@click.option("--test", default=40, show_default=True, help="Dialogues whose scenarios are kept for the evaluation.")
-@click.option("--least", default=30, show_default=True, help="Least dialogues for each hub choice and terminal.")
-@click.option("--seed", default=42, show_default=True)
-@click.option("--writer", default="scripted", show_default=True, help="Who writes; 'scripted' needs no model.")
-@click.option("--dry-run", is_flag=True, help="Only show the plan and what it covers.")
-@json_option
-@pass_home
-def generate(
-    home: Home,
-    workflow: str,
-    train: int,
-    dev: int,
-    test: int,
-    least: int,
-    seed: int,
-    writer: str,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Write dialogues along the workflow's paths; run again it continues and repeats nothing."""
-    from workbench.dialogue.generation import Order
-    from workbench.dialogue.planning import plan_paths
-    from workbench.jobs.launcher import launch
-    from workbench.workflow.hashing import workflow_hash
-    from workbench.workflow.load import load_workflow
-
-    if min(train, dev, test, least) < 0:
-        raise UserError("the numbers of dialogues must not be negative")
-    loaded = load_workflow(workflow)
-    order = Order(workflow, train, dev, test, least, seed, writer, workflow_hash(loaded))
-    if dry_run:
-        plan = plan_paths(loaded, train, seed, least)
-        emit(
-            {"dialogues": len(plan.paths), "distinct_paths": plan.distinct, "paths": plan.total,
-             "hub_choices": plan.choices, "terminals": plan.terminals},
-            as_json,
-            lambda d: f"{d['dialogues']} dialogues on {d['distinct_paths']} of {d['paths']} paths\n"
-            + table(("hub choice or terminal", "dialogues"), [*d["hub_choices"].items(), *d["terminals"].items()], right=[1]),
-        )  # fmt: skip
-        return
-    job = launch(home, "generate", asdict(order), f"dialogues for {loaded.name}")
-    result = follow(home, job.id, quiet=as_json)
-    emit(result, as_json, lambda r: f"{r['train']} train, {r['dev']} dev, {r['test']} test; {r['new']} new, "
-         f"{r['quarantined']} quarantined (writer: {writer}, offline)")  # fmt: skip
+group.add_command(generate)
 
 
 @group.command("list", epilog=example("workbench dialogues list --terminal escalated --text refund --json"))

@@ -111,5 +111,5 @@ def follow(home: Home, job_id: str, quiet: bool = False) -> Mapping[str, Any]:
     if now.state == "done":
         return now.result
     if now.state == "failed":
-        raise UserError(f"{now.title}: {now.error}")
+        raise (ServiceError if now.exit_code == ServiceError.exit_code else UserError)(f"{now.title}: {now.error}")
     raise ServiceError(f"{now.title}: {now.error or now.state}; the same command continues it")

@@ -16,6 +16,7 @@ from workbench.jobs import ENDED, JobStatus, job_folder, resume, status, stop, t
 from workbench.jobs import jobs as all_jobs
 from workbench.jobs.control import GRACE_SECONDS
 from workbench.jobs.folder import read_job
+from workbench.jobs.settings import Settings, change_settings, parse_concurrency, read_settings
 from workbench.text import clean_line
 
 _STATES = ("queued", "running", "stopping", "stopped", "done", "failed", "lost", "unknown")
@@ -67,6 +68,36 @@ def stop_(home: Home, job: str, kill_after: float, no_wait: bool, as_json: bool)
 def resume_(home: Home, job: str, anyway: bool, as_json: bool) -> None:
     """Go on with a job that stopped, failed or was lost: the same as running its command again."""
     emit(status(home, resume(home, job, anyway=anyway).id), as_json, _render_line)
+
+
+@group.command(
+    "set",
+    epilog=example(
+        "workbench jobs set 3f2a --concurrency 8",
+        "workbench jobs set 3f2a --pause",
+        "workbench jobs set 3f2a --resume-work --budget 20",
+    ),
+)
+@click.argument("job")
+@click.option("--concurrency", metavar="auto|N", help="Model calls in flight at once; auto adapts to the service.")
+@click.option("--pause/--resume-work", "paused", default=None, help="Begin no new call; what is in flight is finished.")
+@click.option("--budget", type=float, metavar="USD", help="Dollars that the whole job may cost, all attempts together.")
+@json_option
+@pass_home
+def set_(
+    home: Home, job: str, concurrency: str | None, paused: bool | None, budget: float | None, as_json: bool
+) -> None:
+    """Change how a job works while it runs (generate, evaluate); without an option, show how it is set."""
+    changes: dict[str, object] = {}
+    if concurrency is not None:
+        changes["concurrency"] = parse_concurrency(concurrency)
+    if paused is not None:
+        changes["paused"] = paused
+    if budget is not None:
+        changes["budget"] = budget
+    folder = job_folder(home, job)
+    made = change_settings(folder, changes) if changes else read_settings(folder)
+    emit(made, as_json, lambda s: f"{folder.name}  {_settings(s)}")
 
 
 @group.command(epilog=example("workbench jobs tail 3f2a --follow", "workbench jobs tail 3f2a --json | jq .type"))
@@ -121,6 +152,13 @@ def _render_list(found: list[JobStatus]) -> str:
         return "No jobs yet."
     rows = [(j.id, j.kind, j.state, _progress(j), _left(j), _ago(j.created), j.title) for j in found]
     return table(("job", "kind", "state", "progress", "left", "made", "title"), rows)
+
+
+def _settings(made: Settings) -> str:
+    return (
+        f"concurrency {made.concurrency or 'auto'}, {'paused' if made.paused else 'not paused'}, "
+        f"budget {'none' if made.budget is None else f'${made.budget:g}'}"
+    )
 
 
 def _render_line(job: JobStatus) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import workbench
 from workbench.dialogue.checks import check_dialogue
 from workbench.dialogue.model import Scenario
-from workbench.dialogue.planning import Path, plan_paths, stratified_paths
+from workbench.dialogue.planning import Path, PathPlan, per_path, plan_paths, stratified_paths
 from workbench.dialogue.scenarios import scenario_for_path
 from workbench.dialogue.scripted import WRITER, write
 from workbench.errors import UserError
@@ -24,12 +25,17 @@ from workbench.workflow.model import SPLITS, Split, Workflow
 from workbench.workflow.paths import PathSpace
 
 if TYPE_CHECKING:
+    from workbench.dialogue.model_writer import Writer
     from workbench.jobs.context import JobContext
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to write: dialogues a split, the least number for every hub choice and terminal in train, the seed."""
+    """What to write: dialogues a split, the least number for every hub choice and terminal in train, the seed.
+
+    `per_path` above 0 takes the place of `train` and `least`: every path so many times. `writer` is `scripted` or a
+    model's name; `manner` and `user` belong to models (see `model_writer.Writer`).
+    """
 
     workflow: str
     train: int = 800
@@ -40,6 +46,9 @@ class Order:
     writer: str = WRITER
     workflow_id: str | None = None
     """The workflow's hash when it was ordered, so that an edited file makes a new job."""
+    manner: str = ""
+    user: str | None = None
+    per_path: int = 0
 
     def size(self, split: Split) -> int:
         """Dialogues ordered for a split."""
@@ -48,12 +57,19 @@ class Order:
 
 def planned_paths(workflow: Workflow, order: Order, split: Split) -> tuple[Path, ...]:
     """The paths to write for a split: all of them and enough of each choice in train, a stratified few elsewhere."""
-    n = order.size(split)
-    if n < 1:
-        return ()
     if split == "train":
-        return plan_paths(workflow, n, order.seed, order.least).paths
-    return tuple(stratified_paths(workflow, n, order.seed))
+        return train_plan(workflow, order).paths
+    n = order.size(split)
+    return tuple(stratified_paths(workflow, n, order.seed)) if n > 0 else ()
+
+
+def train_plan(workflow: Workflow, order: Order) -> PathPlan:
+    """The paths of the training split with what they cover."""
+    if order.per_path > 0:
+        return per_path(workflow, order.per_path, order.seed)
+    if order.train < 1:
+        return PathPlan((), {}, {}, 0, None)
+    return plan_paths(workflow, order.train, order.seed, order.least)
 
 
 def planned_scenarios(workflow: Workflow, order: Order, split: Split) -> Iterator[Scenario]:
@@ -85,7 +101,7 @@ def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | N
     Returns how many dialogues each split holds, plus "new" and "quarantined". Stops between two dialogues when asked.
     """
     if order.writer != WRITER:
-        raise UserError(f"unknown writer '{order.writer}'; the offline one is '{WRITER}'")
+        raise UserError(f"'{order.writer}' is a model: only the job writes with models, not write_all")
     workflow_id = keep_workflow(rec, workflow)
     space = PathSpace(workflow)
     provenance = {"workbench": workbench.__version__, "order": asdict(order), "workflow_id": workflow_id}
@@ -116,7 +132,40 @@ def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | N
     return tally
 
 
+def writer_of_order(order: Order) -> Writer | None:
+    """The model that writes, None for the scripted writer. Raises UserError for an unknown manner."""
+    from workbench.dialogue.model_writer import writer_of
+
+    if order.writer == WRITER:
+        if order.manner or order.user:
+            raise UserError("--manner and --user belong to writers on a model: add --writer MODEL")
+        return None
+    return writer_of(order.writer, order.manner or "whole", order.user)
+
+
+def planned_total(workflow: Workflow, order: Order) -> int:
+    """Dialogues of the whole plan."""
+    return sum(len(planned_paths(workflow, order, split)) for split in SPLITS)
+
+
 def main(ctx: JobContext) -> dict[str, object]:
-    """Entry point of the job kind `generate`; `args` are the fields of `Order`."""
+    """Entry point of the job kind `generate`; `args` are the fields of `Order`. Raises UserError if the workflow's file
+    says something else than when the dialogues were ordered."""
     order = Order(**ctx.args)
-    return dict(write_all(connect(ctx.home), load_workflow(order.workflow), order, ctx))
+    workflow, rec = load_workflow(order.workflow), connect(ctx.home)
+    workflow_id = workflow_hash(workflow)
+    if order.workflow_id not in (None, workflow_id):
+        raise UserError(f"{order.workflow} has changed since this was ordered: run the generate command again")
+    writer = writer_of_order(order)
+    if writer is None:
+        return dict(write_all(rec, workflow, order, ctx))
+    from workbench.dialogue.composing import Composing, provenance_of
+
+    keep_workflow(rec, workflow)
+    provenance = provenance_of(workflow_id, asdict(order), writer)
+    total = planned_total(workflow, order)
+    ctx.stage("writing", f"{total} dialogues by {writer.name}")
+    work = Composing(
+        rec, workflow, writer, ctx, total, lambda split: planned_scenarios(workflow, order, split), provenance
+    )
+    return asyncio.run(work.run())

@@ -49,6 +49,19 @@ def plan_paths(workflow: Workflow, n: int, seed: int, least: int = 30) -> PathPl
         paths.append(path)
         counts.update(_targets(workflow, path))
     rng.shuffle(paths)
+    return _plan(workflow, space, paths)
+
+
+def per_path(workflow: Workflow, n: int, seed: int) -> PathPlan:
+    """Every path `n` times, in a seeded order. Raises UserError if there are too many paths to list."""
+    space = PathSpace(workflow)
+    paths = [path for path in list(space) for _ in range(n)]
+    Random(f"paths|{seed}").shuffle(paths)
+    return _plan(workflow, space, paths)
+
+
+def _plan(workflow: Workflow, space: PathSpace, paths: list[Path]) -> PathPlan:
+    counts = _count(workflow, paths)
     return PathPlan(
         paths=tuple(paths),
         choices={c: counts[c] for c in hub_choices(workflow)},

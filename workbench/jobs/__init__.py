@@ -4,6 +4,7 @@ from workbench.jobs.context import JobContext, Stopped
 from workbench.jobs.control import stop, tail_events, wait
 from workbench.jobs.folder import Job, job_folder
 from workbench.jobs.launcher import launch, resume
+from workbench.jobs.settings import Settings, change_job
 from workbench.jobs.states import ENDED, JobStatus, Progress, jobs, status
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "JobContext",
     "JobStatus",
     "Progress",
+    "Settings",
     "Stopped",
+    "change_job",
     "job_folder",
     "jobs",
     "launch",

@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.home import Home
 from workbench.jobs.events import EventWriter
+from workbench.jobs.settings import Settings, read_settings
 
 HEARTBEAT_SECONDS = 2.0
 _PROGRESS_SECONDS = 0.25
@@ -33,6 +34,7 @@ class JobContext:
         self._events = events
         self._asked = False
         self._checked = 0.0
+        self._settings, self._read = Settings(), -_STOP_CHECK_SECONDS
         self._scope: tuple[object, ...] = ()
         self._begin = (0.0, 0.0)
         self._shown = 0.0
@@ -45,6 +47,14 @@ class JobContext:
             self._checked = now
             self._asked = (self.folder / "stop").exists()
         return self._asked
+
+    @property
+    def settings(self) -> Settings:
+        """What may be changed while the job runs (concurrency, pause, budget), at most a fifth of a second old."""
+        now = time.monotonic()
+        if now - self._read >= _STOP_CHECK_SECONDS:
+            self._settings, self._read = read_settings(self.folder), now
+        return self._settings
 
     def ask_to_stop(self) -> None:
         """Make `stopping` true (the signal handler calls it)."""

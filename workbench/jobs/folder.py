@@ -6,6 +6,7 @@ process.json   the process that does the work                        (the job, w
 heartbeat      its modification time says that the job is there      (the job)
 events.jsonl   what happened, one line an event                      (the job)
 stop           its presence asks for a clean end                     (anyone)
+settings.json  what may be changed while it runs                     (anyone, under settings.lock)
 done.json      how the attempt ended                                 (the job; who killed it, holding `lock`)
 log.txt        standard output and error
 """

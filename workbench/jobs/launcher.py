@@ -18,6 +18,8 @@ from workbench.home import Home
 from workbench.jobs.folder import Job, job_folder, locked, read_job, write_job, write_json
 from workbench.jobs.identity import identity
 from workbench.jobs.kinds import child_environment, kind_of, secrets
+from workbench.jobs.settings import FILE as SETTINGS
+from workbench.jobs.settings import change_settings
 from workbench.jobs.states import job_status
 from workbench.store import connect
 from workbench.store.encode import to_json
@@ -32,11 +34,19 @@ _children: list[subprocess.Popen[bytes]] = []
 _children_lock = threading.Lock()
 
 
-def launch(home: Home, kind: str, args: Mapping[str, Any], title: str, command: Sequence[str] | None = None) -> Job:
+def launch(
+    home: Home,
+    kind: str,
+    args: Mapping[str, Any],
+    title: str,
+    command: Sequence[str] | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Job:
     """Start a job in a process of its own that outlives this one, or join the one that does the same already.
 
     Its id is a hash of kind and args (JSON values, no secrets). A running or finished job is returned as it is
     (`joined`), one that stopped, failed or was lost goes on in the same folder; a finished service starts anew.
+    `settings` (see `jobs.settings`) are no part of the id: given anew they also reach a job that runs already.
     `command` replaces the usual process; it must run `-m workbench.jobs.run {folder}`, where `{folder}` is filled in.
     Raises UserError if the job may still run on a host that is out of sight.
     """
@@ -46,6 +56,8 @@ def launch(home: Home, kind: str, args: Mapping[str, Any], title: str, command: 
     folder = home.make().jobs / job_id
     folder.mkdir(mode=0o700, exist_ok=True)
     with locked(folder / "launch.lock"):
+        if settings:
+            change_settings(folder, settings)
         if (folder / "job.json").exists():
             return _again(home, read_job(folder), anyway=False)
         own = None if command is None else tuple(word.replace("{folder}", str(folder)) for word in command)
@@ -81,6 +93,8 @@ def _start(home: Home, job: Job) -> Job:
     """Start the next attempt; the caller holds launch.lock."""
     job = replace(job, attempt=job.attempt + 1)
     (job.folder / "stop").unlink(missing_ok=True)
+    if (job.folder / SETTINGS).exists():
+        change_settings(job.folder, {"paused": False})  # whoever starts it again means it to go on
     write_job(job)
     with connect(home) as record:
         put_jobs(record, [JobRow(job.id, job.kind, f"jobs/{job.id}", job.title, job.created)])

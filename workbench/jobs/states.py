@@ -40,7 +40,8 @@ class Progress:
 class JobStatus:
     """A job at this moment. Times are UTC epoch seconds; `eta_s` is seconds left, None if it cannot be told.
 
-    `error` is one line for "failed" and "lost"; `seen` is the last sign of life; `result` what the job returned.
+    `error` is one line for "failed" and "lost"; `exit_code` of a failed job is 2 for what the user must mend, 3 for a
+    service or the budget, None for the rest; `seen` is the last sign of life; `result` what the job returned.
     """
 
     id: str
@@ -59,6 +60,7 @@ class JobStatus:
     host: str | None = None
     pid: int | None = None
     error: str | None = None
+    exit_code: int | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -112,6 +114,7 @@ def job_status(job: Job) -> JobStatus:
         host=mine.get("host"),
         pid=mine.get("pid"),
         error=None if error is None else clean_line(str(error)),
+        exit_code=done.get("exit_code") if state == "failed" else None,
         result=done.get("result") or {} if state in ("done", "stopped") else {},
     )
 

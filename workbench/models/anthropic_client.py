@@ -39,10 +39,10 @@ def anthropic_key() -> str:
     return key
 
 
-def to_turns(messages: Iterable[ChatMessage]) -> tuple[str, list[dict[str, str]]]:
+def to_turns(messages: Iterable[ChatMessage]) -> tuple[str, list[dict[str, Any]]]:
     """System text and turns as the API wants them: a user first, none empty."""
     system: list[str] = []
-    turns: list[dict[str, str]] = []
+    turns: list[dict[str, Any]] = []
     for message in messages:
         if message.role == "system":
             system.append(message.content)
@@ -66,14 +66,23 @@ class AnthropicClient:
         self._capability = capability(model)
         self._client = anthropic.AsyncAnthropic(api_key=key, base_url=base_url, max_retries=0, timeout=timeout_s)
 
-    def _params(self, request: Request) -> dict[str, Any]:
+    @property
+    def sdk_client(self) -> Any:
+        """The SDK's own asynchronous client."""
+        return self._client
+
+    def params(self, request: Request) -> dict[str, Any]:
+        """The arguments of `messages.create`; what the SDK has no name for is in `extra_headers` and `extra_body`."""
         system, turns = to_turns(request.messages)
+        shared = turns[: request.cached]
         params: dict[str, Any] = {"model": self.model, "max_tokens": request.max_tokens, "messages": turns}
+        minimum = _CHARACTERS_A_TOKEN * self._capability.cache_tokens
         if system:
-            block: dict[str, Any] = {"type": "text", "text": system}
-            if len(system) >= _CHARACTERS_A_TOKEN * self._capability.cache_tokens:
-                block["cache_control"] = {"type": "ephemeral"}
-            params["system"] = [block]
+            params["system"] = [_block(system, len(system) >= minimum)]
+        if shared and len(system) + sum(len(turn["content"]) for turn in shared) >= minimum:
+            turns[len(shared) - 1] = {**shared[-1], "content": [_block(shared[-1]["content"], True)]}
+        if request.schema is not None and self._capability.schema:
+            params["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.schema)}}
         if request.stop:
             params["stop_sequences"] = list(request.stop)
         if request.temperature is not None and self._capability.sampling:
@@ -85,12 +94,11 @@ class AnthropicClient:
         """The whole reply of one attempt."""
         began = time.perf_counter()
         try:
-            answer = await self._client.messages.create(**self._params(request))
+            answer = await self._client.messages.create(**self.params(request))
             spent = time.perf_counter() - began
-            text = "".join(block.text for block in answer.content if block.type == "text")
-            return self._reply(text, answer.stop_reason, _usage(answer.usage), spent, spent)
+            return to_reply(self, answer, spent)
         except Exception as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """Chunks as they come, then the Reply. A stream that ends without a stop reason is a failed attempt."""
@@ -98,7 +106,7 @@ class AnthropicClient:
         first: float | None = None
         text, reason, usage = "", None, Usage()
         try:
-            async with await self._client.messages.create(**self._params(request), stream=True) as events:
+            async with await self._client.messages.create(**self.params(request), stream=True) as events:
                 async for event in events:
                     if event.type == "message_start":
                         usage = _usage(event.message.usage)
@@ -112,19 +120,29 @@ class AnthropicClient:
             if reason is None:
                 raise AttemptFailed("cut", f"{self.model}: the stream ended in mid-reply")
             spent = time.perf_counter() - began
-            reply = self._reply(text, reason, usage, spent, first or spent)
+            reply = self.reply(text, reason, usage, spent, first or spent)
         except Exception as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         yield reply
 
-    def _failed(self, error: Exception) -> AttemptFailed:
-        failed = attempt_failed(self._sdk, self.model, error)
-        if failed.status == 400 and self._capability.sampling and "temperature" in str(failed):
-            self._capability = replace(self._capability, sampling=False)
-            return AttemptFailed("unsupported", str(failed), 400)
-        return failed
+    def failed(self, error: Exception) -> AttemptFailed:
+        """What an exception of the SDK means."""
+        return self.learnt(attempt_failed(self._sdk, self.model, error))
 
-    def _reply(self, text: str, reason: str | None, usage: Usage, spent: float, first: float) -> Reply:
+    def learnt(self, failed: AttemptFailed) -> AttemptFailed:
+        """`failed`, unless it says that the model does not take a parameter, which is then left out from now on."""
+        if failed.status != 400:
+            return failed
+        if self._capability.sampling and "temperature" in str(failed):
+            self._capability = replace(self._capability, sampling=False)
+        elif self._capability.schema and ("output_config" in str(failed) or "output format" in str(failed)):
+            self._capability = replace(self._capability, schema=False)
+        else:
+            return failed
+        return AttemptFailed("unsupported", str(failed), 400)
+
+    def reply(self, text: str, reason: str | None, usage: Usage, spent: float, first: float) -> Reply:
+        """A reply of this model. Raises AttemptFailed if the answer lacks its stop reason."""
         if reason is None:
             raise AttemptFailed("malformed", f"{self.model}: the answer has no stop reason")
         sampling = {} if self._capability.sampling else {"sampling": "the model's own: it takes no temperature"}
@@ -134,6 +152,16 @@ class AnthropicClient:
     async def close(self) -> None:
         """Release connections."""
         await self._client.close()
+
+
+def _block(text: str, cached: bool) -> dict[str, Any]:
+    return {"type": "text", "text": text, **({"cache_control": {"type": "ephemeral"}} if cached else {})}
+
+
+def to_reply(client: AnthropicClient, answer: Any, spent: float) -> Reply:
+    """The SDK's message as a Reply; `spent` is seconds."""
+    text = "".join(block.text for block in answer.content if block.type == "text")
+    return client.reply(text, answer.stop_reason, _usage(answer.usage), spent, spent)
 
 
 def _usage(usage: Any) -> Usage:

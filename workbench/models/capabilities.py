@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """`sampling`: temperature (and seed) may be sent. `cache_tokens`: shortest prefix that a prompt cache keeps."""
+    """`sampling`: temperature (and seed) may be sent. `cache_tokens`: shortest prefix that a prompt cache keeps.
+
+    `schema`: replies can be held to a JSON schema.
+    """
 
     sampling: bool = True
     cache_tokens: int = 1024
+    schema: bool = True
 
 
 _TABLE: tuple[tuple[str, Capability], ...] = (

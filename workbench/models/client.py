@@ -22,7 +22,9 @@ class ChatMessage:
 class Request:
     """One call. With `choices` the reply's text is exactly one of them (constrained decoding or option likelihood).
 
-    `purpose` and `owner` go to the ledger only. `temperature` None leaves the model's own default.
+    `purpose` and `owner` (`dialogue:ID`) go to the ledger only. `temperature` None leaves the model's own default.
+    `schema` is the JSON schema of the reply, where the API can hold the model to one. `cached` counts the messages at the
+    beginning that other requests will share (the system prompt apart), for prompt caches that want to be told.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -33,6 +35,8 @@ class Request:
     choices: tuple[str, ...] = ()
     purpose: str = ""
     owner: str = ""
+    schema: Mapping[str, object] | None = None
+    cached: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,44 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from workbench.errors import ServiceError
 from workbench.models.attempt import AttemptFailed
 from workbench.models.client import Client, Reply, Request, Usage
+from workbench.models.limiter import Limiter
 from workbench.models.prices import Price
+from workbench.store.encode import to_json
 from workbench.store.rows import CallRow
 
 Recorder = Callable[[CallRow], None]
-_CHARACTERS_A_TOKEN = 2
+IN_FLIGHT = "no answer recorded"
+"""The error of a call that has begun and not ended: what a killed process leaves behind."""
+_BYTES_A_TOKEN = 2
 """Pessimistic on purpose: what a call may cost at most is set aside before it is made."""
+
+
+class BudgetSpent(ServiceError):
+    """The next call does not fit into the budget; what is finished is kept, a larger budget goes on."""
+
+
+class Book(Protocol):
+    """A ledger that is written before a call as well as after it, and gives answers back (see `models.book`)."""
+
+    def __call__(self, row: CallRow) -> None:
+        """Keep a call; a row of the same id is brought up to date."""
+        ...
+
+    def key(self, name: str, request: Request) -> str:
+        """What names a request in the ledger."""
+        ...
+
+    def answered(self, key: str) -> Reply | None:
+        """The reply that is already paid for, if there is one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +72,41 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class Budget:
-    """Dollars that may be spent, shared by all clients that are given it. What is in flight counts at its maximum."""
+    """Dollars that may be spent, shared by all clients that are given it. What is in flight counts at its maximum.
 
-    limit: float
+    `limit` None only counts. `latest` is asked for the limit before every call, so that it may change meanwhile.
+    """
+
+    limit: float | None
     spent: float = 0.0
     reserved: float = 0.0
     calls: int = 0
+    latest: Callable[[], float | None] | None = None
 
     def reserve(self, model: str, price: Price | None, request: Request) -> float:
-        """Set aside the most that one attempt can cost. Raises ServiceError when it does not fit any more."""
+        """Set aside the most that one attempt can cost. Raises BudgetSpent when it does not fit any more."""
+        if self.latest is not None:
+            self.limit = self.latest()
         if price is None:
+            if self.limit is None:
+                return 0.0
             raise ServiceError(
                 f"the price of {model} is unknown, so the budget of ${self.limit:g} cannot be kept: "
                 "add it to prices.json in the home folder"
             )
-        characters = sum(len(m.content) for m in request.messages) + sum(len(c) for c in request.choices)
-        tokens = characters // _CHARACTERS_A_TOKEN + 16 * (1 + len(request.messages))
-        most = max(
-            price.cost(Usage(input=tokens, output=request.max_tokens)),
-            price.cost(Usage(cache_write=tokens, output=request.max_tokens)),
-        )
-        if self.spent + self.reserved + most > self.limit:
-            raise ServiceError(
-                f"the budget of ${self.limit:g} is used up (${self.spent:.4f} spent in {self.calls} calls): "
-                "finished work is kept; give a larger budget to go on"
+        most = most_cost(price, request)
+        if self.limit is not None and self.spent + self.reserved + most > self.limit:
+            raise BudgetSpent(
+                f"the budget of ${self.limit:g} is used up (${self.spent:.4f} spent, and the next call may cost "
+                f"${most:.4f}): finished work is kept; give a larger budget to go on"
             )
         self.reserved += most
         return most
+
+    def take_over(self, reserved: float) -> None:
+        """Count `reserved` as in flight instead of spent: a call that an earlier process began may still be answered."""
+        self.spent -= reserved
+        self.reserved += reserved
 
     def settle(self, reserved: float, cost: float) -> None:
         """Book what an attempt really cost."""
@@ -81,12 +115,29 @@ class Budget:
         self.calls += 1
 
 
+def most_cost(price: Price, request: Request) -> float:
+    """The most US dollars that one attempt at `request` can cost, whatever a prompt cache does."""
+    texts = (*(m.content for m in request.messages), *request.choices, str(request.schema or ""))
+    tokens = sum(len(t.encode("utf-8", "replace")) for t in texts) // _BYTES_A_TOKEN + 16 * (1 + len(request.messages))
+    return max(
+        price.cost(Usage(input=tokens, output=request.max_tokens)),
+        price.cost(Usage(cache_write=tokens, output=request.max_tokens)),
+    )
+
+
+def dollars(price: Price | None, reply: Reply) -> float | None:
+    """What a reply cost, None where the price or the usage is unknown."""
+    return price.cost(reply.usage) if price is not None and reply.detail.get("usage") != "not reported" else None
+
+
 @dataclass(eq=False)
 class LedgerClient:
     """Wraps a client that makes single attempts: retries, prices, one CallRow an attempt, a hard budget.
 
     `name` is the model's name in the ledger. `price` None means unknown: cost is then None, never 0. `free` says that
-    no money is owed for the calls (a local model), so that a budget does not concern them.
+    no money is owed for the calls (a local model), so that a budget does not concern them. A `book` takes the place of
+    `record`: it also knows of calls in flight, and what it remembers as answered is not asked again. Every attempt
+    waits for its slot in `limiter`; waits between attempts hold none.
     """
 
     inner: Client
@@ -94,6 +145,8 @@ class LedgerClient:
     price: Price | None = None
     record: Recorder | None = None
     budget: Budget | None = None
+    book: Book | None = None
+    limiter: Limiter | None = None
     free: bool = False
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -107,48 +160,69 @@ class LedgerClient:
 
     async def complete(self, request: Request) -> Reply:
         """The whole reply; `detail["attempts"]` counts what it took. Raises ServiceError after the last attempt."""
+        if known := self._answered(request):
+            return known
         attempt = 0
         while True:
             attempt += 1
-            entry = _Entry(self, request, attempt)
             try:
-                reply = await self.inner.complete(request)
+                async with self._slot():
+                    return await self._attempt(request, attempt)
             except AttemptFailed as failure:
-                entry.failed(failure)
                 await self._pause(attempt, failure)
-                continue
-            except BaseException as error:
-                entry.failed(error)
-                raise
-            return entry.done(reply)
+
+    async def _attempt(self, request: Request, attempt: int) -> Reply:
+        entry = _Entry(self, request, attempt)
+        try:
+            reply = await self.inner.complete(request)
+        except BaseException as error:
+            entry.failed(error)
+            raise
+        return entry.done(reply)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """Chunks, then the Reply. Tried again only while nothing has been given out; after that a failure is final."""
+        if known := self._answered(request):
+            yield known.text
+            yield known
+            return
         attempt = 0
         while True:
             attempt += 1
-            entry = _Entry(self, request, attempt)
             given = False
             try:
-                async for piece in self.inner.stream(request):
-                    if isinstance(piece, Reply):
-                        yield entry.done(piece)
-                        return
-                    given = True
-                    yield piece
-                raise AttemptFailed("cut", f"{self.name}: the stream ended without a reply")
+                async with self._slot(), aclosing(self._streamed(request, attempt)) as pieces:
+                    async for piece in pieces:
+                        given = True
+                        yield piece
+                return
             except AttemptFailed as failure:
-                entry.failed(failure)
                 if given:
                     raise
                 await self._pause(attempt, failure)
-            except BaseException as error:
-                entry.failed(error)
-                raise
+
+    async def _streamed(self, request: Request, attempt: int) -> AsyncGenerator[str | Reply]:
+        entry = _Entry(self, request, attempt)
+        try:
+            async for piece in self.inner.stream(request):
+                if isinstance(piece, Reply):
+                    yield entry.done(piece)
+                    return
+                yield piece
+            raise AttemptFailed("cut", f"{self.name}: the stream ended without a reply")
+        except BaseException as error:
+            entry.failed(error)
+            raise
 
     async def close(self) -> None:
         """Release the inner client."""
         await self.inner.close()
+
+    def _answered(self, request: Request) -> Reply | None:
+        return self.book.answered(self.book.key(self.name, request)) if self.book else None
+
+    def _slot(self) -> AbstractAsyncContextManager[object]:
+        return self.limiter.slot() if self.limiter else nullcontext()
 
     async def _pause(self, attempt: int, failure: AttemptFailed) -> None:
         wait = self.policy.wait(attempt, failure, self.rng)
@@ -162,20 +236,22 @@ class _Entry:
     """One attempt: money set aside at the start, booked and recorded once at the end."""
 
     def __init__(self, client: LedgerClient, request: Request, attempt: int) -> None:
-        self.client, self.request, self.attempt = client, request, attempt
+        self.client, self.attempt = client, attempt
         self.began = client.clock()
         self.closed = False
         self.reserved = 0.0
         if client.budget is not None and not client.free:
             self.reserved = client.budget.reserve(client.name, client.price, request)
+        key = client.book.key(client.name, request) if client.book else ""
+        self.row = opened_row(client.name, client.price, request, key, self.reserved, attempt)
+        if client.book is not None:
+            client.book(self.row)
 
     def done(self, reply: Reply) -> Reply:
-        price = self.client.price
-        known = price is not None and reply.detail.get("usage") != "not reported"
-        cost = price.cost(reply.usage) if price is not None and known else None
+        cost = dollars(self.client.price, reply)
         priced = replace(reply, cost=cost, detail={**reply.detail, "attempts": self.attempt})
         self._book(self.reserved if cost is None else cost)
-        self._note(reply.usage, cost, priced.latency_s, priced.ttft_s, None)
+        self._note(closed_row(self.row, priced))
         return priced
 
     def failed(self, error: BaseException) -> None:
@@ -183,36 +259,51 @@ class _Entry:
             return
         # what broke off on the way may have been billed: the budget counts the most it can have cost
         unbilled = isinstance(error, AttemptFailed) and error.kind not in ("cut", "timeout", "malformed")
-        self._book(0.0 if unbilled else self.reserved)
+        reserved = 0.0 if unbilled else self.reserved
+        self._book(reserved)
         line = str(error) if isinstance(error, ServiceError) else type(error).__name__
-        self._note(Usage(), None, self.client.clock() - self.began, None, line)
+        self._note(replace(self.row, reserved=reserved, latency=self.client.clock() - self.began, error=line))
 
     def _book(self, cost: float) -> None:
         self.closed = True
         if self.client.budget is not None and not self.client.free:
             self.client.budget.settle(self.reserved, cost)
 
-    def _note(self, usage: Usage, cost: float | None, latency: float, ttft: float | None, error: str | None) -> None:
-        client = self.client
-        if client.record is None:
-            return
-        kind, _, owner = self.request.owner.rpartition(":")
-        client.record(
-            CallRow(
-                id=uuid.uuid4().hex,
-                purpose=self.request.purpose,
-                model=client.name,
-                owner_kind=kind,
-                owner_id=owner,
-                input=usage.input,
-                output=usage.output,
-                cache_read=usage.cache_read,
-                cache_write=usage.cache_write,
-                cost=cost,
-                latency=latency,
-                ttft=ttft,
-                price_date=client.price.date if client.price else None,
-                attempt=self.attempt,
-                error=error,
-            )
-        )
+    def _note(self, row: CallRow) -> None:
+        keep = self.client.book or self.client.record
+        if keep is not None:
+            keep(row)
+
+
+def opened_row(name: str, price: Price | None, request: Request, key: str, reserved: float, attempt: int) -> CallRow:
+    """The ledger's row of a call that begins."""
+    kind, _, owner = request.owner.rpartition(":")
+    return CallRow(
+        id=uuid.uuid4().hex,
+        purpose=request.purpose,
+        model=name,
+        owner_kind=kind,
+        owner_id=owner,
+        price_date=price.date if price else None,
+        attempt=attempt,
+        error=IN_FLIGHT,
+        reserved=reserved,
+        request=key,
+    )
+
+
+def closed_row(row: CallRow, reply: Reply) -> CallRow:
+    """The same row once the call was answered; `reply.cost` is known or None."""
+    kept = {"text": reply.text, "stop_reason": reply.stop_reason, "model": reply.model, "detail": dict(reply.detail)}
+    return replace(
+        row,
+        input=reply.usage.input,
+        output=reply.usage.output,
+        cache_read=reply.usage.cache_read,
+        cache_write=reply.usage.cache_write,
+        cost=reply.cost,
+        latency=reply.latency_s,
+        ttft=reply.ttft_s,
+        error=None,
+        reply=to_json(kept) if row.request else None,
+    )

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from workbench.errors import UserError
 from workbench.home import Home
+from workbench.jobs.settings import Settings
 from workbench.models.attempt import AttemptFailed
+from workbench.models.batch import BatchClient
+from workbench.models.book import CallBook
 from workbench.models.choosing import ChoosingClient
 from workbench.models.client import Client, Reply, Request
 from workbench.models.ledger import Budget, LedgerClient, Recorder, RetryPolicy
-from workbench.models.prices import Price, load_prices
+from workbench.models.limiter import Limiter
+from workbench.models.prices import BATCH_SHARE, Price, load_prices
 from workbench.text import clean_line
 
 LOCAL_PRICE = "WORKBENCH_LOCAL_PRICE"
 """What local models cost: a machine in prices.json (`paper-a100`) or DOLLARS_PER_HOUR:PREFILL:DECODE; unset: unknown."""
+BATCH_POLL = "WORKBENCH_BATCH_POLL"
+"""Seconds between two looks at a batch; unset: from 2, growing to 60."""
 _FORMS = "anthropic/NAME, openai/NAME, local/RUN-or-path or URL#NAME"
 
 
@@ -29,18 +35,18 @@ def open_client(
     *,
     budget: Budget | None = None,
     policy: RetryPolicy | None = None,
+    limiter: Limiter | None = None,
 ) -> Client:
     """The client for `anthropic/NAME`, `openai/NAME`, `local/RUN-or-path` or `URL#NAME` (any OpenAI-compatible server).
 
     Cheap: nothing is contacted, and a local server is started, only by the first call. `ledger` gets one CallRow an
-    attempt (a function that calls `store.calls.put_calls`, say). Keys come from the environment alone:
+    attempt (a function that calls `store.calls.put_calls`, say); a `CallBook` also gives answers back that are paid for.
+    `limiter` bounds the calls in flight, of all clients that share it. Keys come from the environment alone:
     ANTHROPIC_API_KEY, OPENAI_API_KEY, and for a URL that asks for one WORKBENCH_SERVER_KEY. Raises UserError for an
     unknown form of name, a missing key or package, or a local model that is not there.
     """
-    prices = load_prices(home)
     provider, _, rest = name.partition("/")
-    price: Price | None = prices.price(name)
-    local = False
+    price, local = price_of(name, home)
     if provider == "anthropic" and rest:
         from workbench.models.anthropic_client import AnthropicClient, anthropic_key
 
@@ -54,14 +60,94 @@ def open_client(
     elif provider == "local" and rest:
         from workbench.models.server.ensure import model_folder
 
-        inner, constrained, local = LocalClient(home, model_folder(home, rest)), True, True
-        price = price or _local_price(home)
+        inner, constrained = LocalClient(home, model_folder(home, rest)), True
     else:
         inner, constrained = _at_url(name), True
-        local = _is_loopback(name)
-        price = price or (_local_price(home) if local else None)
-    client = LedgerClient(inner, name, price, ledger, budget, free=local, policy=policy or RetryPolicy())
+    client = LedgerClient(
+        inner,
+        name,
+        price,
+        ledger,
+        budget,
+        ledger if isinstance(ledger, CallBook) else None,
+        limiter,
+        free=local,
+        policy=policy or RetryPolicy(),
+    )
     return ChoosingClient(client, native=constrained)
+
+
+def open_batches(
+    name: str,
+    home: Home,
+    book: CallBook,
+    folder: Path,
+    *,
+    budget: Budget | None = None,
+    settings: Callable[[], Settings] = Settings,
+    check: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> BatchClient:
+    """The client whose requests travel through the provider's batch interface, at half the price; its state lies in
+    `folder` (the job's). Raises UserError for a model without one.
+    """
+    check_model(name, home, batch=True)
+    rest = name.partition("/")[2]
+    from workbench.models.anthropic_batches import AnthropicBatches
+    from workbench.models.anthropic_client import AnthropicClient, anthropic_key
+
+    service = AnthropicBatches(AnthropicClient(rest, anthropic_key(), os.environ.get("ANTHROPIC_BASE_URL")))
+    price, _ = price_of(name, home)
+    half = price.at_share(BATCH_SHARE) if price else None
+    poll_s = batch_poll()
+    return BatchClient(
+        service,
+        name,
+        half,
+        book,
+        folder,
+        budget,
+        settings,
+        check,
+        tell=tell,
+        poll_s=poll_s,
+        linger_s=min(1.0, poll_s[0]),
+    )
+
+
+def check_model(name: str, home: Home, batch: bool = False) -> None:
+    """What `open_client` and `open_batches` would refuse about a name, without loading an SDK. Raises UserError."""
+    provider, _, rest = name.partition("/")
+    if batch and not (provider == "anthropic" and rest):
+        raise UserError(f"{clean_line(name, 80)} has no batch interface here: --batch works with anthropic/NAME")
+    key = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}.get(provider) if rest else None
+    if key:
+        if not os.environ.get(key, "").strip():
+            raise UserError(f"{key} is not set: models named {provider}/… need it in the environment")
+    elif provider == "local" and rest:
+        from workbench.models.server.ensure import model_folder
+
+        model_folder(home, rest)
+    else:
+        _url_parts(name)
+
+
+def batch_poll() -> tuple[float, float]:
+    """Shortest and longest wait between two looks at a batch, in seconds (WORKBENCH_BATCH_POLL sets both)."""
+    try:
+        seconds = float(os.environ[BATCH_POLL])
+    except (KeyError, ValueError):
+        return 2.0, 60.0
+    return max(0.01, seconds), max(0.01, seconds)
+
+
+def price_of(name: str, home: Home) -> tuple[Price | None, bool]:
+    """The price of a model by its name (None if unknown), and whether it runs on a machine of one's own: then no money
+    is owed for its calls, and a price says what the machine's time is worth.
+    """
+    local = name.startswith("local/") or _is_loopback(name)
+    price = load_prices(home).price(name)
+    return price or (_local_price(home) if local else None), local
 
 
 def _local_price(home: Home) -> Price | None:
@@ -73,11 +159,16 @@ def _is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def _at_url(name: str) -> Client:
+def _url_parts(name: str) -> tuple[str, str]:
     url, _, model = name.rpartition("#")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or not model:
         raise UserError(f'"{clean_line(name, 80)}" is not a model: write {_FORMS}')
+    return url, model
+
+
+def _at_url(name: str) -> Client:
+    url, model = _url_parts(name)
     from workbench.models.openai_client import OpenAIClient
 
     return OpenAIClient(model, os.environ.get("WORKBENCH_SERVER_KEY") or "none", url, constrained=True)

@@ -74,6 +74,9 @@ class OpenAIClient:
                 params["seed"] = request.seed
         if request.stop:
             params["stop"] = list(request.stop)
+        if request.schema is not None and self._capability.schema:
+            form = {"name": "reply", "schema": dict(request.schema), "strict": True}
+            params["response_format"] = {"type": "json_schema", "json_schema": form}
         if request.choices and self._constrained:
             params["extra_body"] = {"structured_outputs": {"choice": list(request.choices)}}
         return params
@@ -123,10 +126,15 @@ class OpenAIClient:
 
     def _failed(self, error: Exception) -> AttemptFailed:
         failed = attempt_failed(self._sdk, self.model, error)
-        if failed.status == 400 and self._capability.sampling and "temperature" in str(failed):
+        if failed.status not in (400, 422):
+            return failed
+        if self._capability.sampling and "temperature" in str(failed):
             self._capability = replace(self._capability, sampling=False)
-            return AttemptFailed("unsupported", str(failed), 400)
-        return failed
+        elif self._capability.schema and ("response_format" in str(failed) or "json_schema" in str(failed)):
+            self._capability = replace(self._capability, schema=False)
+        else:
+            return failed
+        return AttemptFailed("unsupported", str(failed), failed.status)
 
     def _reply(
         self, text: str, reason: str | None, usage: Any, spent: float, first: float, scores: dict[str, object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from workbench.errors import UserError
 from workbench.home import Home
 from workbench.models.client import Usage
 
+BATCH_SHARE = 0.5
+"""What a call costs through the Message Batches API, cache reads and writes included."""
 PACKAGED = Path(__file__).with_name("prices.json")
 _MILLION = 1e6
 
@@ -27,6 +29,16 @@ class Price:
     cache_read: float
     cache_write: float
     date: str
+
+    def at_share(self, share: float) -> Price:
+        """The same price with a discount: `share` 0.5 is half."""
+        parts = (self.input, self.output, self.cache_read, self.cache_write)
+        return Price(*(share * part for part in parts), self.date)
+
+    def saved(self, usage: Usage) -> float:
+        """US dollars that the prompt cache saved (negative: cost more than it saved)."""
+        plain = replace(usage, input=usage.input + usage.cache_read + usage.cache_write, cache_read=0, cache_write=0)
+        return self.cost(plain) - self.cost(usage)
 
     def cost(self, usage: Usage) -> float:
         """US dollars of one call."""

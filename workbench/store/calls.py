@@ -12,8 +12,10 @@ from workbench.store.select import Where
 
 
 def put_calls(rec: Record, rows: Iterable[CallRow]) -> int:
-    """Add calls to the ledger; returns how many were new."""
-    return rec.put("calls", ({**asdict(r), "error": None if r.error is None else storable(r.error)} for r in rows))
+    """Add calls to the ledger, or bring rows of calls that were in flight up to date; returns how many."""
+    texts = ("error", "reply")
+    made = ({**asdict(r), **{n: storable(t) for n in texts if (t := getattr(r, n)) is not None}} for r in rows)
+    return rec.put("calls", made, conflict="update")
 
 
 def calls(rec: Record, owner_kind: str | None = None, owner_id: str | None = None, limit: int = 1000) -> list[CallRow]:
@@ -24,11 +26,41 @@ def calls(rec: Record, owner_kind: str | None = None, owner_id: str | None = Non
     return [CallRow(**{name: row[name] for name in names}) for row in rows]
 
 
+def answered(rec: Record, request: str) -> CallRow | None:
+    """The newest call with this `request` whose reply is still kept, or None."""
+    sql = "SELECT * FROM calls WHERE request = ? AND reply IS NOT NULL ORDER BY rowid DESC LIMIT 1"
+    row = rec.one(sql, (request,))
+    return CallRow(**{f.name: row[f.name] for f in fields(CallRow)}) if row else None
+
+
+def in_flight(rec: Record, job: str, error: str) -> list[CallRow]:
+    """The calls of a job that stand at `error`, oldest first: begun and not ended, as far as the record knows."""
+    rows = rec.query("SELECT * FROM calls WHERE job = ? AND error = ? ORDER BY rowid", (job, error))
+    return [CallRow(**{f.name: row[f.name] for f in fields(CallRow)}) for row in rows]
+
+
+def forget_replies(rec: Record, owner_kind: str, owner_id: str) -> int:
+    """Drop the answers kept for an owner, once what they made is in the record; the calls themselves stay."""
+    sql = "UPDATE calls SET reply = NULL WHERE owner_kind = ? AND owner_id = ? AND reply IS NOT NULL"
+    return rec.execute(sql, (owner_kind, owner_id))
+
+
+def counted(rec: Record, job: str) -> float:
+    """US dollars of a job that count against its budget: costs, and the most that calls without one can have cost."""
+    row = rec.one("SELECT total(coalesce(cost, reserved)) AS dollars FROM calls WHERE job = ?", (job,))
+    return float(row["dollars"]) if row else 0.0
+
+
 def call_totals(
-    rec: Record, owner_kind: str | None = None, owner_id: str | None = None, since: float | None = None
+    rec: Record,
+    owner_kind: str | None = None,
+    owner_id: str | None = None,
+    since: float | None = None,
+    job: str | None = None,
 ) -> list[CallTotal]:
-    """Sums by purpose and model, of all calls or of one owner's, from the time `since` (UTC epoch seconds) on."""
+    """Sums by purpose and model, of all calls, one owner's or one job's, from `since` (UTC epoch seconds) on."""
     where = _where(owner_kind, owner_id, since)
+    where.equal({"job": job})
     sql = f"""SELECT purpose, model, count(*) AS calls, count(error) AS errors,
                      sum(cost IS NULL) AS unpriced, sum(input) AS input, sum(output) AS output,
                      sum(cache_read) AS cache_read, sum(cache_write) AS cache_write, total(cost) AS cost,

@@ -228,7 +228,12 @@ class SummaryRow:
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One model call of the ledger. Token counts as in `models.client.Usage`; `cost` in US dollars, None if unknown."""
+    """One model call of the ledger. Token counts as in `models.client.Usage`; `cost` in US dollars, None if unknown.
+
+    `job` is the job that paid for it; `reserved` what counts against its budget while the cost is unknown (the most that
+    a call in flight, or one that broke off, can have cost); `request` hashes what was asked; `reply` is the answer (JSON)
+    as long as a resumed job may need it again.
+    """
 
     id: str
     purpose: str
@@ -245,6 +250,10 @@ class CallRow:
     price_date: str | None = None
     attempt: int = 1
     error: str | None = None
+    job: str = ""
+    reserved: float | None = None
+    request: str = ""
+    reply: str | None = None
     created: float = field(default_factory=now)
 
 

@@ -1,0 +1,272 @@
+"""Dialogues in a model's words: the part of the job `generate` that calls models, pays for them and survives kills.
+
+Every dialogue has its id before it is written, so what is in the record is not written again; every answer stands in
+the ledger until its dialogue is stored, so a job killed in between asks nothing twice. What cannot be used is kept as
+quarantined with the reason; what could not be had (a service that is away) is left for the same command to try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+
+import workbench
+from workbench.dialogue.checks import check_dialogue
+from workbench.dialogue.model import Dialogue, Scenario
+from workbench.dialogue.model_writer import Unusable, Writer, compose, why_unusable
+from workbench.dialogue.prompting import prompt_hash
+from workbench.dialogue.scenarios import expected_path
+from workbench.errors import ServiceError, UserError
+from workbench.home import Home
+from workbench.jobs.context import JobContext, Stopped
+from workbench.jobs.settings import Settings
+from workbench.models.attempt import AttemptFailed
+from workbench.models.batch import under_way
+from workbench.models.book import CallBook
+from workbench.models.client import Client
+from workbench.models.ledger import Budget, BudgetSpent
+from workbench.models.limiter import Limiter, each
+from workbench.models.open import open_batches, open_client, price_of
+from workbench.store.calls import call_totals
+from workbench.store.dialogues import known_dialogues, put_dialogue
+from workbench.store.record import Record
+from workbench.store.rows import DialogueEntry
+from workbench.text import clean_line
+from workbench.workflow.model import SPLITS, Split, Workflow
+from workbench.workflow.paths import PathSpace
+
+IN_A_ROW = 5
+"""Dialogues that may fail one after another, none succeeding, before the service counts as away."""
+_ALL_AT_ONCE = Settings(concurrency=1_000_000)
+Scenarios = Callable[[Split], Iterator[Scenario]]
+
+
+@dataclass(eq=False)
+class Composing:
+    """One session of a generation: what its dialogues share. `scenarios` gives the plan, the same every time."""
+
+    rec: Record
+    workflow: Workflow
+    writer: Writer
+    ctx: JobContext
+    total: int
+    scenarios: Scenarios
+    provenance: Mapping[str, object]
+    tally: dict[str, int] = field(default_factory=lambda: dict.fromkeys([*SPLITS, "new", "quarantined"], 0))
+    failed: int = 0
+    in_a_row: int = 0
+
+    def __post_init__(self) -> None:
+        self.book = CallBook(self.rec, self.ctx.id)
+        self.budget = Budget(None, self.book.spent(), latest=lambda: self.ctx.settings.budget)
+        self.limiter = Limiter.of_job(self.ctx)
+        self.space = PathSpace(self.workflow)
+        self.batch = self.ctx.settings.batch
+        self.shown: object = None
+
+    async def run(self) -> dict[str, object]:
+        """Write what is missing. Raises Stopped, BudgetSpent with what is left, ServiceError if some could not be had."""
+        self._refuse_unknown_price()
+        async with self._clients() as (agent, user):
+            reporter = asyncio.create_task(self._report())
+            try:
+                gate = Limiter(lambda: _ALL_AT_ONCE) if self.batch else self.limiter
+                await each(self._missing(), lambda scenario: self._write(scenario, agent, user), gate)
+            except BudgetSpent as spent:
+                raise BudgetSpent(self._left(spent)) from spent
+            finally:
+                reporter.cancel()
+                self._progress()
+        if self.failed:
+            raise ServiceError(
+                f"{self.failed} of {self.total} dialogues could not be had from the service (see the log); "
+                "the others are kept, and the same command tries these again"
+            )
+        return {**self.tally, **self.costs()}
+
+    @asynccontextmanager
+    async def _clients(self) -> AsyncIterator[tuple[Client, Client]]:
+        names = dict.fromkeys([self.writer.model, self.writer.user or self.writer.model])
+        clients = {name: await self._open(name) for name in names}
+        try:
+            yield clients[self.writer.model], clients[self.writer.user or self.writer.model]
+        finally:
+            for client in clients.values():
+                await client.close()
+
+    async def _open(self, name: str) -> Client:
+        """The client; what earlier batches still hold is waited for in any case, since it is paid for."""
+        waiting = under_way(self.ctx.folder)
+        if waiting:
+            self.ctx.log(f"{waiting} requests are in batches that were sent before; waiting for them")
+        if self.batch or waiting:
+            client = open_batches(
+                name,
+                self.ctx.home,
+                self.book,
+                self.ctx.folder,
+                budget=self.budget,
+                settings=lambda: self.ctx.settings,
+                check=self.ctx.check,
+                tell=self.ctx.log,
+            )
+            await client.recover()
+            if self.batch:
+                return client
+            await client.settled()
+            await client.close()
+        return open_client(name, self.ctx.home, self.book, budget=self.budget, limiter=self.limiter)
+
+    def _missing(self) -> Iterator[Scenario]:
+        for split in SPLITS:
+            for scenario in self.scenarios(split):
+                if self.ctx.stopping:
+                    raise Stopped
+                path = expected_path(self.workflow, scenario)
+                if known_dialogues(self.rec, [self.writer.dialogue_id(self.workflow, scenario, path)]):
+                    self.tally[split] += 1
+                else:
+                    yield scenario
+
+    async def _write(self, scenario: Scenario, agent: Client, user: Client) -> None:
+        try:
+            try:
+                dialogue = await compose(self.workflow, scenario, self.writer, agent, user)
+            except ServiceError as error:
+                unusable = why_unusable(error)
+                if unusable is None:
+                    raise
+                raise unusable from error
+        except Unusable as unusable:
+            self._keep(self._husk(scenario, unusable), ({"code": unusable.code, "index": None, "what": str(unusable)},))
+        except BudgetSpent:
+            raise
+        except ServiceError as error:
+            self._could_not(scenario, error)
+        else:
+            faults = tuple(asdict(finding) for finding in check_dialogue(self.workflow, dialogue))
+            self._keep(dialogue, faults)
+
+    def _keep(self, dialogue: Dialogue, faults: tuple[Mapping[str, object], ...]) -> None:
+        """Store a dialogue and drop the answers it was made of, both or neither."""
+        rank, status = self.space.rank(dialogue.path), "quarantined" if faults else "ok"
+        with self.rec.write():
+            new = put_dialogue(self.rec, DialogueEntry(dialogue, rank, faults, status, self.provenance))
+            self.book.forget(f"dialogue:{dialogue.id}")
+        self.in_a_row = 0
+        self.tally[dialogue.scenario.split] += 1
+        self.tally["new"] += new
+        self.tally["quarantined"] += bool(faults)
+        if faults:
+            self.ctx.log(f"quarantined {dialogue.id}: {clean_line(str(faults[0]['what']), 200)}")
+
+    def _husk(self, scenario: Scenario, unusable: Unusable) -> Dialogue:
+        """What stands in the record for a dialogue that no usable reply made: its path and the messages so far."""
+        path = expected_path(self.workflow, scenario)
+        return Dialogue(
+            self.writer.dialogue_id(self.workflow, scenario, path),
+            scenario.workflow_id,
+            scenario,
+            path,
+            self.workflow.edge[path[-1]].target,
+            self.writer.name,
+            0,
+            unusable.messages,
+        )
+
+    def _could_not(self, scenario: Scenario, error: ServiceError) -> None:
+        """Leave a dialogue for later, unless going on is pointless: a wrong key or model, or nothing but failures."""
+        cause = error.__cause__
+        if not isinstance(cause, AttemptFailed) or cause.status in (401, 403, 404):
+            raise error
+        self.failed += 1
+        self.in_a_row += 1
+        self.ctx.log(f"not written, scenario {scenario.id}: {error}")
+        if self.in_a_row >= IN_A_ROW:
+            raise ServiceError(f"{self.in_a_row} dialogues failed one after another, the last: {error}") from error
+
+    def _refuse_unknown_price(self) -> None:
+        for name in filter(None, (self.writer.model, self.writer.user)):
+            refuse_unknown_price(name, self.ctx.home, self.ctx.settings.budget)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            self._progress()
+
+    def _progress(self) -> None:
+        done = sum(self.tally[split] for split in SPLITS)
+        data = {
+            "spent": round(self.budget.spent, 6),
+            "in_flight": self.limiter.running,
+            "concurrency": "batch" if self.batch else self.limiter.width,
+            "paused": self.ctx.settings.paused,
+            "quarantined": self.tally["quarantined"],
+            "failed": self.failed,
+        }
+        if (done, data) != self.shown:  # a pause writes nothing
+            self.shown = (done, data)
+            self.ctx.progress(done, max(self.total, done), "dialogues", **data)
+
+    def costs(self) -> dict[str, object]:
+        """What the job's calls took so far: calls, tokens, dollars (None if a price is unknown), the cache's saving."""
+        return costs_of(self.rec, self.ctx.home, self.ctx.id)
+
+    def _left(self, spent: BudgetSpent) -> str:
+        done = sum(self.tally[split] for split in SPLITS)
+        left, line = (
+            self.total - done,
+            str(spent).removesuffix(": finished work is kept; give a larger budget to go on"),
+        )
+        each_ = self.budget.spent / done if done else None
+        more = f" (about ${each_ * left:.2f} more at ${each_:.4f} each so far)" if each_ else ""
+        return f"{line}: {done} of {self.total} dialogues are written and kept, {left} are left{more}; the same " \
+               "command with a larger --budget goes on and pays for nothing twice"  # fmt: skip
+
+
+def costs_of(rec: Record, home: Home, job: str) -> dict[str, object]:
+    """What a job's calls took: calls, tokens, dollars (None if a price is unknown), and what prompt caches saved."""
+    from workbench.models.client import Usage
+
+    totals = call_totals(rec, job=job)
+    answered = [t for t in totals if t.calls > t.errors]
+    saved = 0.0
+    for total in totals:
+        price, _ = price_of(total.model, home)
+        if price is not None:
+            saved += price.saved(Usage(total.input, total.output, total.cache_read, total.cache_write))
+    unpriced = sum(t.unpriced - t.errors for t in answered)
+    return {
+        "calls": sum(t.calls for t in totals),
+        "errors": sum(t.errors for t in totals),
+        "input": sum(t.input for t in totals),
+        "output": sum(t.output for t in totals),
+        "cache_read": sum(t.cache_read for t in totals),
+        "cache_write": sum(t.cache_write for t in totals),
+        "cost": None if unpriced > 0 else sum(t.cost for t in totals),
+        "cache_saving": saved,
+    }
+
+
+def refuse_unknown_price(name: str, home: Home, budget: float | None) -> None:
+    """A budget over calls whose price nobody knows cannot be kept. Raises UserError; local models cost no money."""
+    price, local = price_of(name, home)
+    if budget is not None and price is None and not local:
+        where = home.root / "prices.json"
+        raise UserError(
+            f"--budget: the price of {clean_line(name, 80)} is unknown, so ${budget:g} cannot be kept to; put "
+            f'{{"models": {{"{clean_line(name, 80)}": {{"input": USD, "output": USD}}}}}} (per million tokens) into {where}'
+        )
+
+
+def provenance_of(workflow_id: str, order: Mapping[str, object], writer: Writer) -> dict[str, object]:
+    """What every dialogue of a session remembers about its making."""
+    return {
+        "workbench": workbench.__version__,
+        "order": order,
+        "workflow_id": workflow_id,
+        "writer": asdict(writer),
+        "prompts": prompt_hash(writer.manner),
+    }
