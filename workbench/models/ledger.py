@@ -20,6 +20,8 @@ from workbench.store.encode import to_json
 from workbench.store.rows import CallRow
 
 Recorder = Callable[[CallRow], None]
+_NOTHING = 1e-12
+"""Dollars: what rounding leaves of sums that are zero."""
 IN_FLIGHT = "no answer recorded"
 """The error of a call that has begun and not ended: what a killed process leaves behind."""
 _BYTES_A_TOKEN = 2
@@ -82,6 +84,19 @@ class Budget:
     reserved: float = 0.0
     calls: int = 0
     latest: Callable[[], float | None] | None = None
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    async def reserve_patiently(self, model: str, price: Price | None, request: Request) -> float:
+        """`reserve`, but while calls in flight hold money that may come back, wait for them before giving up."""
+        while True:
+            try:
+                return self.reserve(model, price, request)
+            except BudgetSpent:
+                alone = self.spent + (most_cost(price, request) if price else 0.0)
+                if self.reserved < _NOTHING or alone > (self.limit or 0.0):
+                    raise
+                self._waiting.append(asyncio.get_running_loop().create_future())
+                await self._waiting[-1]
 
     def reserve(self, model: str, price: Price | None, request: Request) -> float:
         """Set aside the most that one attempt can cost. Raises BudgetSpent when it does not fit any more."""
@@ -113,6 +128,10 @@ class Budget:
         self.reserved -= reserved
         self.spent += cost
         self.calls += 1
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 def most_cost(price: Price, request: Request) -> float:
@@ -172,7 +191,7 @@ class LedgerClient:
                 await self._pause(attempt, failure)
 
     async def _attempt(self, request: Request, attempt: int) -> Reply:
-        entry = _Entry(self, request, attempt)
+        entry = await self._begin(request, attempt)
         try:
             reply = await self.inner.complete(request)
         except BaseException as error:
@@ -202,7 +221,7 @@ class LedgerClient:
                 await self._pause(attempt, failure)
 
     async def _streamed(self, request: Request, attempt: int) -> AsyncGenerator[str | Reply]:
-        entry = _Entry(self, request, attempt)
+        entry = await self._begin(request, attempt)
         try:
             async for piece in self.inner.stream(request):
                 if isinstance(piece, Reply):
@@ -217,6 +236,13 @@ class LedgerClient:
     async def close(self) -> None:
         """Release the inner client."""
         await self.inner.close()
+
+    async def _begin(self, request: Request, attempt: int) -> _Entry:
+        """Set the attempt's money aside and open its row. Raises BudgetSpent."""
+        reserved = 0.0
+        if self.budget is not None and not self.free:
+            reserved = await self.budget.reserve_patiently(self.name, self.price, request)
+        return _Entry(self, request, attempt, reserved)
 
     def _answered(self, request: Request) -> Reply | None:
         return self.book.answered(self.book.key(self.name, request)) if self.book else None
@@ -235,13 +261,10 @@ class LedgerClient:
 class _Entry:
     """One attempt: money set aside at the start, booked and recorded once at the end."""
 
-    def __init__(self, client: LedgerClient, request: Request, attempt: int) -> None:
-        self.client, self.attempt = client, attempt
+    def __init__(self, client: LedgerClient, request: Request, attempt: int, reserved: float) -> None:
+        self.client, self.attempt, self.reserved = client, attempt, reserved
         self.began = client.clock()
         self.closed = False
-        self.reserved = 0.0
-        if client.budget is not None and not client.free:
-            self.reserved = client.budget.reserve(client.name, client.price, request)
         key = client.book.key(client.name, request) if client.book else ""
         self.row = opened_row(client.name, client.price, request, key, self.reserved, attempt)
         if client.book is not None:

@@ -97,10 +97,10 @@ class Limiter:
         self._waiting.append(mine)
         try:
             while True:
+                self._check()
                 self._admit()
                 if mine.done():
                     return
-                self._check()
                 await asyncio.wait((mine,), timeout=_POLL_SECONDS)  # settings change without telling
         except BaseException:
             if mine.done():  # admitted, but its caller is gone
@@ -147,9 +147,9 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], limiter
             if not active:
                 break
             done, active = await asyncio.wait(active, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                failed = failed or task.exception()
-                more = more and failed is None
+            for error in [task.exception() for task in done]:
+                failed = failed or error
+            more = more and failed is None
     finally:
         for task in active:
             task.cancel()
