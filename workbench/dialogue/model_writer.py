@@ -63,7 +63,7 @@ def writer_of(model: str, manner: str, user: str | None = None) -> Writer:
         raise UserError(f'no manner "{manner}": choose one of {", ".join(MANNERS)}')
     if user and manner != "turns":
         raise UserError(f"--user gives the user's side a model of its own, which only --manner turns has, not {manner}")
-    return Writer(model, manner, user or None)  # type: ignore[arg-type]  # checked above
+    return Writer(model, manner, user or None)
 
 
 async def compose(

@@ -37,7 +37,7 @@ def read_settings(folder: Path) -> Settings:
     return Settings(
         concurrency=concurrency if type(concurrency) is int and concurrency > 0 else None,
         paused=data.get("paused") is True,
-        budget=float(budget) if type(budget) in (int, float) and budget >= 0 else None,
+        budget=float(budget) if isinstance(budget, int | float) and budget is not True and budget >= 0 else None,
         batch=data.get("batch") is True,
     )
 

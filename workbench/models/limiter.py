@@ -59,9 +59,9 @@ class Limiter:
         self.running = 0
 
     @classmethod
-    def of_job(cls, ctx: JobContext, **options: int) -> Limiter:
+    def of_job(cls, ctx: JobContext, start: int = START, ceiling: int = CEILING) -> Limiter:
         """The limiter of a job: its settings file decides, and a request to stop ends the waiting (Stopped)."""
-        return cls(lambda: ctx.settings, ctx.check, **options)
+        return cls(lambda: ctx.settings, ctx.check, start=start, ceiling=ceiling)
 
     @property
     def width(self) -> int:

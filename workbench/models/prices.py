@@ -32,8 +32,8 @@ class Price:
 
     def at_share(self, share: float) -> Price:
         """The same price with a discount: `share` 0.5 is half."""
-        parts = (self.input, self.output, self.cache_read, self.cache_write)
-        return Price(*(share * part for part in parts), self.date)
+        read, write = share * self.cache_read, share * self.cache_write
+        return Price(share * self.input, share * self.output, read, write, self.date)
 
     def saved(self, usage: Usage) -> float:
         """US dollars that the prompt cache saved (negative: cost more than it saved)."""
