@@ -132,6 +132,7 @@ def test_a_job_that_does_not_stop_is_killed_with_its_children(home: Home, until:
         ("service_fault", "the model server is away"),
         ("bug", "ZeroDivisionError: oops (see "),
         ("full_disk", "the disk is full (/data/x): free some space"),
+        ("full_disk_in_a_library", "the disk is full ("),
         ("odd_result", "TypeError"),
         ("no_such_function", "AttributeError"),
     ],

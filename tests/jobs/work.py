@@ -62,6 +62,11 @@ def full_disk(ctx: JobContext) -> dict[str, object]:
     raise OSError(errno.ENOSPC, "No space left on device", "/data/x")
 
 
+def full_disk_in_a_library(ctx: JobContext) -> None:
+    """As safetensors tells it: no OSError, only its words."""
+    raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
 def dies(ctx: JobContext) -> dict[str, object]:
     print("about to die", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -72,8 +72,9 @@ def _attempt(job: Job, context: JobContext) -> tuple[str, dict[str, Any]]:
 
 
 def _line(error: BaseException, folder: Path) -> str:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = error.filename or folder
+    # Libraries written in Rust (safetensors, tokenizers) pass on the system's words, not its number.
+    if any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
+        where = getattr(error, "filename", None) or folder
         return f"the disk is full ({where}): free some space and run the same command again; finished work is kept"
     if isinstance(error, MemoryError):
         return "out of memory: make the batch smaller or use a larger machine"

@@ -6,7 +6,6 @@ import os
 
 from workbench.home import Home
 from workbench.settings import read_config
-from workbench.tui import actions
 from workbench.tui.link import is_slow
 
 
@@ -24,6 +23,8 @@ def run(home: Home, follow: str | None = None, slow_link: bool | None = None) ->
         slow_link = is_slow(os.environ.get("WORKBENCH_SLOW_LINK") or "auto")
     if slow_link:
         os.environ["TEXTUAL_FPS"] = "10"
+    from workbench.tui import actions
+
     actions.remap(read_config())  # before the panes are imported: their bindings are made from the registry
     from workbench.tui.shell import Workbench
 
