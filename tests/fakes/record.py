@@ -127,7 +127,7 @@ def make_sample_record(home: Home, dialogues: int = 12) -> Record:
 
 def _reviews(made: list[Dialogue]) -> Iterator[ReviewRow]:
     for n, dialogue in enumerate(made[:6]):
-        decision, tags = (("ok", ()), ("flagged", ("repetitive",)))[n % 2]
+        decision, tags = (("pass", ()), ("flag", ("repetitive",)))[n % 2]
         yield ReviewRow(sample_id("review", n), dialogue.id, "ann", decision, tags, "", START + 100 + n)
 
 

@@ -95,8 +95,8 @@ def test_half_done_reviews_of_two_people_come_together(rec: Record, home: Home, 
     first = sample_dialogue(0).id
     with connect(there) as other:
         unpack(other, there, out)
-        put_reviews(other, [ReviewRow("bobs", first, "bob", "flagged")])
-        put_reviews(rec, [ReviewRow("anns", first, "ann", "ok")])
+        put_reviews(other, [ReviewRow("bobs", first, "bob", "flag")])
+        put_reviews(rec, [ReviewRow("anns", first, "ann", "pass")])
         pack(other, there, back, Selection(), busy=idle)
     assert unpack(rec, home, back).rows["reviews"] == 1
     assert {r.id for r in reviews(rec, first)} >= {"bobs", "anns"}

@@ -111,7 +111,7 @@ def test_lone_surrogates_are_stored_as_question_marks(rec: Record) -> None:
         (DialogueFilter(deviations=("vague",)), [0, 3, 6, 9]),
         (DialogueFilter(review="none"), [6, 7, 8, 9, 10, 11]),
         (DialogueFilter(review="any"), [0, 1, 2, 3, 4, 5]),
-        (DialogueFilter(review="flagged"), [1, 3, 5]),
+        (DialogueFilter(review="flag"), [1, 3, 5]),
         (DialogueFilter(reviewer="ann", tags=("repetitive",)), [1, 3, 5]),
         (DialogueFilter(reviewer="bob"), []),
         (DialogueFilter(dataset_id=sample_id("dataset"), split="train"), [0, 3, 9]),
@@ -175,12 +175,12 @@ def test_counts_and_checks(rec: Record) -> None:
     assert line.checks == ({"code": "leak", "message": "node id in text"},)
 
 
-def test_the_latest_review_counts(rec: Record) -> None:
+def test_the_newest_review_of_each_reviewer_counts(rec: Record) -> None:
     first = sample_dialogue(0).id
-    put_reviews(rec, [ReviewRow("r-new", first, "bob", "flagged", ("too long",), "see turn 3", 2e9)])
-    assert [r.decision for r in reviews(rec, first)] == ["ok", "flagged"]
+    put_reviews(rec, [ReviewRow("r-new", first, "bob", "flag", ("too long",), "see turn 3", 2e9)])
+    assert [r.decision for r in reviews(rec, first)] == ["pass", "flag"]
     assert reviews(rec, reviewer="bob")[0].tags == ("too long",)
-    assert review_counts(rec) == {"flagged": 4, "none": 6, "ok": 2}
+    assert review_counts(rec) == {"flag": 3, "none": 6, "pass": 2, "split": 1}
 
 
 def test_data_sets(rec: Record) -> None:

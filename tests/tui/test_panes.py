@@ -84,7 +84,7 @@ async def test_filtering_searching_and_reviewing(app: Workbench, home: Home) -> 
         assert mine == ["pass", "flag"]
         await press(pilot, "U")
         with connect(home) as rec:
-            assert reviews(rec, chosen)[-1].decision == "none"
+            assert reviews(rec, chosen)[-1].decision == "pass"
         await press(pilot, "escape")
         assert "60" in screen_text(app)
         await press(pilot, "slash", *"split:nowhere")
@@ -93,9 +93,9 @@ async def test_filtering_searching_and_reviewing(app: Workbench, home: Home) -> 
 
 async def test_a_note_flags_and_a_half_written_one_is_kept(app: Workbench, home: Home) -> None:
     async with app.run_test(size=SIZE) as pilot:
-        await press(pilot, "2", "n", *"odd", "escape")
+        await press(pilot, "2", "m", *"odd", "escape")
         assert app.state.dialogues.note == "odd"
-        await press(pilot, "n", "!", "enter")
+        await press(pilot, "m", "!", "enter")
         with connect(home) as rec:
             assert reviews(rec, app.state.dialogues.selected)[-1].note == "odd!"
         assert app.state.dialogues.note == ""

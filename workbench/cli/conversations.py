@@ -13,6 +13,7 @@ import click
 
 from workbench.agents.replay import timeline
 from workbench.cli.output import emit, example, json_option, pass_home, plain, table
+from workbench.cli.review import review_command
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect
@@ -24,7 +25,7 @@ from workbench.text import clean, clean_line
 
 @click.group(epilog=example("workbench conversations list --agent compiled:last"))
 def group() -> None:
-    """List, read, export and replay recorded conversations."""
+    """List, read, review, export and replay recorded conversations."""
 
 
 @group.command(
@@ -123,6 +124,9 @@ def replay(home: Home, conversation: str, speed: float, as_json: bool) -> None:
             click.echo("> " if piece.role == "user" else "", nl=False)
             begun = piece.idx
         click.echo(clean(piece.text) + ("\n" if piece.last else ""), nl=piece.last)
+
+
+group.add_command(review_command("conversation"))
 
 
 def _get(home: Home, wanted: str) -> tuple[ConversationRow, list[MessageRow]]:

@@ -6,6 +6,7 @@ import click
 
 from workbench.cli.generate import command as generate
 from workbench.cli.output import emit, example, json_option, pass_home, table
+from workbench.cli.review import review_command
 from workbench.home import Home
 
 
@@ -127,28 +128,7 @@ def check(ctx: click.Context, workflow: str, as_json: bool) -> None:
     ctx.exit(1 if faulty or findings.contradictions else 0)
 
 
-@group.command(epilog=example("workbench dialogues review 3f2a91 flag --tag wrong-fact --note 'party of 3?'"))
-@click.argument("dialogue")
-@click.argument("decision", type=click.Choice(["pass", "flag"]))
-@click.option("--as", "reviewer", help="The reviewer's name (else the login).")
-@click.option("--tag", "tags", multiple=True)
-@click.option("--note", default="")
-@pass_home
-def review(home: Home, dialogue: str, decision: str, reviewer: str | None, tags: tuple[str, ...], note: str) -> None:
-    """Add a review; the newest counts. Flagged dialogues stay out of the next data set."""
-    import getpass
-
-    from workbench.store.find import find
-    from workbench.store.record import connect
-    from workbench.store.reviews import put_reviews
-    from workbench.store.rows import ReviewRow, now
-    from workbench.workflow.hashing import digest
-
-    rec = connect(home)
-    dialogue_id = find(rec, "dialogue", dialogue)
-    who, when = reviewer or getpass.getuser(), now()
-    put_reviews(rec, [ReviewRow(digest([dialogue_id, who, when]), dialogue_id, who, decision, tags, note, when)])
-    click.echo(f"{dialogue_id}: {decision} by {who}")
+group.add_command(review_command("dialogue"))
 
 
 @group.command(epilog=example("workbench dialogues export travel_booking out/"))

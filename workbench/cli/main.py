@@ -7,6 +7,7 @@ as `module:attribute`. Every command carries `epilog=example("workbench …")`, 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,6 +109,9 @@ class LazyGroup(click.Group):
     default=None,
 )
 @click.option("--size", default="120x40", metavar="CxR", help="Columns and rows of --screenshot.", show_default=True)
+@click.option(
+    "--as", "reviewer", metavar="NAME", help="Review under this name (else WORKBENCH_REVIEWER, else the login)."
+)
 @click.version_option(__version__, prog_name="workbench")
 @click.pass_context
 def cli(
@@ -118,6 +122,7 @@ def cli(
     port: int,
     screenshot: tuple[str, str] | None,
     size: str,
+    reviewer: str | None,
 ) -> None:
     """Compile a conversation workflow into the weights of a small model, and see whether it worked.
 
@@ -128,6 +133,10 @@ def cli(
 
     apply(read_config())
     ctx.obj = find_home(home)
+    if reviewer is not None:
+        from workbench.dialogue.reviewing import REVIEWER_VARIABLE, reviewer_name
+
+        os.environ[REVIEWER_VARIABLE] = reviewer_name(reviewer)
     if ctx.invoked_subcommand is None:
         if screenshot:
             picture(ctx.obj, screenshot[0], Path(screenshot[1]), size)

@@ -6,14 +6,20 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
+from workbench.dialogue.language import language_of
 from workbench.dialogue.model import Dialogue
+from workbench.dialogue.slots import Slots
 from workbench.dialogue.speech import find_deviation
 from workbench.workflow.derived import derived
 from workbench.workflow.model import Workflow
 from workbench.workflow.situation import Situation
 
 LONGEST_MESSAGE = 2000
+LEAST_LETTERS = 120
+"""A speaker with fewer letters in a dialogue says too little for a language to be told."""
+_ENDINGS = tuple(".!?…:;)]\"'”’»。！？")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SetFindings:
-    """What only a whole set shows. `ceiling` is the best hub accuracy that any agent could reach on it (0 to 1)."""
+    """What only a whole set shows. `ceiling` is the best hub accuracy that any agent could reach on it (0 to 1).
+
+    Counts are of visits (`nodes`, `edges`, and of these the hub `choices`) and of dialogues (`terminals`, `deviations`);
+    `uncovered` are the nodes, edges and terminals that no dialogue visits; `distinct` is distinct-n by speaker and n.
+    """
 
     dialogues: int
     contradictions: tuple[str, ...]
@@ -36,11 +46,21 @@ class SetFindings:
     terminals: dict[str, int]
     paths: int
     deviations: dict[str, int]
+    nodes: dict[str, int]
+    choices: dict[str, int]
+    uncovered: tuple[str, ...]
+    distinct: dict[str, dict[int, float]]
 
 
 def check_dialogue(workflow: Workflow, dialogue: Dialogue) -> list[Finding]:
     """Every fault of one dialogue; empty if it may be trained on."""
-    return [*_shape(workflow, dialogue), *_leaks(workflow, dialogue), *_facts(workflow, dialogue)]
+    return [
+        *_shape(workflow, dialogue),
+        *_leaks(workflow, dialogue),
+        *_facts(workflow, dialogue),
+        *_invented(workflow, dialogue),
+        *_language(workflow, dialogue),
+    ]
 
 
 def _shape(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
@@ -54,6 +74,8 @@ def _shape(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
             yield Finding("too-long", i, f"message {i + 1} has {len(message.text)} characters")
         if "{" in message.text or "}" in message.text:
             yield Finding("placeholder", i, f"message {i + 1} holds an unfilled placeholder")
+        if message.role == "agent" and message.text.strip() and not message.text.rstrip().endswith(_ENDINGS):
+            yield Finding("cut-off", i, f"message {i + 1} ends in the middle of a sentence")
     taken = tuple(edge for message in messages for edge in message.edges)
     nodes = [node for message in messages for node in message.nodes]
     expected = [workflow.start, *(workflow.edge[e].target for e in dialogue.path)]
@@ -106,6 +128,49 @@ def _facts(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
                     yield Finding("untold-fact", i, f"message {i + 1} states '{value}', which the user has not given")
 
 
+def _invented(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
+    """The agent's dates, amounts, numbers and choices were said before, or stand in the workflow's own words."""
+    slots, own = derived(workflow, "stated", lambda: _own_values(workflow))
+    known = set(own)
+    for i, message in enumerate(dialogue.messages):
+        said = {(kind, words.lower()) for kind, words in slots.find(message.text)}
+        if message.role == "agent":
+            allowed = {str(value).lower() for value in message.facts.values()}
+            for kind, words in sorted(said - known):
+                if words not in allowed and not any(words in value for value in allowed):
+                    yield Finding(
+                        "invented-fact", i, f"message {i + 1} states '{words}' ({kind}), which nobody has given"
+                    )
+        known |= said
+
+
+def _own_values(workflow: Workflow) -> tuple[Slots, set[tuple[str, str]]]:
+    """The slots of the workflow, and what its own words state."""
+    slots = Slots(workflow)
+    return slots, {(kind, words.lower()) for text in _own_texts(workflow) for kind, words in slots.find(text)}
+
+
+def _own_texts(workflow: Workflow) -> Iterator[str]:
+    pools = [p.pool for n in workflow.nodes.values() for p in n.say] + [p.pool for e in workflow.edges for p in e.say]
+    pools += [d.reply for d in workflow.deviations]
+    for pool in pools:
+        yield from (*pool.training, *pool.evaluation)
+    yield workflow.context
+
+
+def _language(workflow: Workflow, dialogue: Dialogue) -> Iterator[Finding]:
+    """Each speaker uses the workflow's language (that of its own words), as far as there is enough text to tell."""
+    wanted = derived(workflow, "language", lambda: language_of(" ".join([*_own_texts(workflow), *_prompts(workflow)])))
+    for role in ("agent", "user"):
+        text = " ".join(m.text for m in dialogue.messages if m.role == role)
+        if sum(map(str.isalpha, text)) >= LEAST_LETTERS and (found := language_of(text)) != wanted:
+            yield Finding("language", None, f"the {role} speaks '{found}', the workflow '{wanted}'")
+
+
+def _prompts(workflow: Workflow) -> Iterator[str]:
+    yield from (workflow.instruction, *(n.prompt for n in workflow.nodes.values()))
+
+
 def _without(text: str, told: set[str]) -> str:
     """The text less what the user has said, longest first ('2 adults' may be part of what was told)."""
     for value in sorted(told, key=len, reverse=True):
@@ -133,31 +198,39 @@ def _fold(text: str) -> str:
 def check_set(workflow: Workflow, dialogues: Iterable[Dialogue]) -> SetFindings:
     """Coverage of a set, and its contradictions: the same history before a hub with different next nodes."""
     edges: Counter[str] = Counter()
+    nodes: Counter[str] = Counter()
     terminals: Counter[str] = Counter()
     deviations: Counter[str] = Counter()
     paths: set[Sequence[str]] = set()
-    following: dict[tuple[str, ...], Counter[tuple[str, ...]]] = defaultdict(Counter)
+    following: dict[bytes, Counter[tuple[str, ...]]] = defaultdict(Counter)
+    last_said: dict[bytes, str] = {}
+    grams = {role: {n: (set[int](), [0]) for n in (1, 2, 3)} for role in ("agent", "user")}
     total = 0
     for dialogue in dialogues:
         total += 1
         edges.update(dialogue.path)
+        nodes.update(node for message in dialogue.messages for node in message.nodes)
         terminals[dialogue.terminal] += 1
         deviations.update(dialogue.scenario.deviations)
         paths.add(dialogue.path)
-        history: tuple[str, ...] = ()
+        history = blake2b(digest_size=16)
         messages = dialogue.messages
         for i, message in enumerate(messages):
+            _count_grams(grams[message.role], message.text)
             if message.role == "agent" and any(node in workflow.hubs for node in message.nodes):
                 after = messages[i + 1].nodes[:1] if i + 1 < len(messages) else ()
-                following[history][message.nodes + after] += 1
-            history = (*history, message.text)
+                key = history.digest()
+                following[key][message.nodes + after] += 1
+                last_said.setdefault(key, messages[i - 1].text if i else "")
+            history.update(message.text.encode("utf-8", "surrogatepass") + b"\0")
     decided = sum(counter.total() for counter in following.values())
     best = sum(counter.most_common(1)[0][1] for counter in following.values())
+    visited = {*nodes, *edges, *terminals}
     return SetFindings(
         dialogues=total,
         contradictions=tuple(
-            f"after '{history[-1] if history else ''}' the dialogues go on to {_branches(counter)}"
-            for history, counter in following.items()
+            f"after '{last_said[key]}' the dialogues go on to {_branches(counter)}"
+            for key, counter in following.items()
             if len(counter) > 1
         ),
         ceiling=best / decided if decided else 1.0,
@@ -165,7 +238,23 @@ def check_set(workflow: Workflow, dialogues: Iterable[Dialogue]) -> SetFindings:
         terminals=dict(terminals),
         paths=len(paths),
         deviations=dict(deviations),
+        nodes=dict(nodes),
+        choices={edge.id: edges[edge.id] for hub in workflow.hubs for edge in workflow.out[hub]},
+        uncovered=tuple(name for name in (*workflow.nodes, *workflow.edge) if name not in visited),
+        distinct={
+            role: {n: len(seen) / count[0] if count[0] else 0.0 for n, (seen, count) in by_n.items()}
+            for role, by_n in grams.items()
+        },
     )
+
+
+def _count_grams(by_n: dict[int, tuple[set[int], list[int]]], text: str) -> None:
+    """Count the word n-grams of one message (distinct-n of Li et al. 2016); hashes keep a large set small."""
+    words = re.findall(r"\w+", text.lower())
+    for n, (seen, count) in by_n.items():
+        for at in range(len(words) - n + 1):
+            seen.add(hash(tuple(words[at : at + n])))
+            count[0] += 1
 
 
 def _branches(counter: Counter[tuple[str, ...]]) -> str:

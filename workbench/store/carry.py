@@ -16,12 +16,14 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "workflows": ("id",),
     "scenarios": ("id",),
     "dialogues": ("id",),
-    "reviews": ("id",),
     "datasets": ("id",),
     "dataset_items": ("dataset_id", "dialogue_id"),
     "runs": ("id",),
     "comparisons": ("id",),
     "conversations": ("id",),
+    "reviews": ("id",),
+    "review_plans": ("id",),
+    "review_plan_items": ("plan_id", "idx"),
     "messages": ("owner_kind", "owner_id", "idx"),
     "verdicts": ("id",),
     "measures": ("conversation_id", "name"),
@@ -31,19 +33,22 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 """Tables in the order in which they can be filled (what is referred to first), with their keys."""
 
 _OWNERS = {
-    "reviews": ("dialogue_id", "dialogues"),
+    "review_plan_items": ("plan_id", "review_plans"),
     "dataset_items": ("dataset_id", "datasets"),
     "verdicts": ("conversation_id", "conversations"),
     "measures": ("conversation_id", "conversations"),
 }
 """Tables that go with the rows of another one: (the column that names the owner, the owner's table)."""
 
+_OF_EITHER = {"messages": "owner", "reviews": "subject"}
+"""Tables of which a row belongs to a dialogue or a conversation: the columns' common beginning."""
+
 _FINISHED_WINS = ("runs", "comparisons", "conversations")
 """Rows that change: one that is done replaces one that is not; in all other cases what is there stays."""
 
 _JSON = {
     "path", "nodes", "deviations", "checks", "provenance", "data", "tags", "manifest", "recipe", "summary", "config",
-    "totals", "evidence", "detail", "canonical",
+    "totals", "evidence", "detail", "canonical", "about",
 }  # fmt: skip
 
 
@@ -79,6 +84,7 @@ def closure(rec: Record, wanted: Selection) -> Closure:
     scenarios = _ids(rec, of_workflow.format("scenarios"), workflows)
     scenarios |= _ids(rec, "SELECT scenario_id FROM dialogues WHERE id IN", dialogues)
     scenarios |= _ids(rec, "SELECT scenario_id FROM conversations WHERE id IN", conversations)
+    plans = _ids(rec, of_workflow.format("review_plans"), workflows)
     found: Closure = {
         "scenarios": scenarios,
         "dialogues": dialogues,
@@ -86,6 +92,7 @@ def closure(rec: Record, wanted: Selection) -> Closure:
         "runs": runs,
         "comparisons": comparisons,
         "conversations": conversations,
+        "review_plans": plans,
     }
     for table, ids in found.items():
         workflows |= _ids(rec, f"SELECT workflow_id FROM {table} WHERE id IN", ids)
@@ -95,10 +102,9 @@ def closure(rec: Record, wanted: Selection) -> Closure:
 
 def rows_out(rec: Record, table: str, chosen: Closure) -> Iterator[RowDict]:
     """The rows of `table` that belong to `chosen`, without their row ids."""
-    if table == "messages":
+    if owner := _OF_EITHER.get(table):
         for kind, owners in (("dialogue", "dialogues"), ("conversation", "conversations")):
-            condition = f"owner_kind = '{kind}' AND owner_id IN"
-            yield from _rows(rec, "messages", condition, chosen[owners])
+            yield from _rows(rec, table, f"{owner}_kind = '{kind}' AND {owner}_id IN", chosen[owners])
     elif table == "calls":
         yield from _rows(rec, "calls", "owner_id IN", set().union(*chosen.values()))
     else:

@@ -33,16 +33,18 @@ SORTS = {
 """Orders of a list; "-" before the name turns it round."""
 
 _DECISION = (
-    "(SELECT r.decision FROM reviews r WHERE r.dialogue_id = d.id ORDER BY r.created DESC, r.rowid DESC LIMIT 1)"
+    "(SELECT nullif(r.state, 'none') FROM review_states r WHERE r.subject_kind = 'dialogue' AND r.subject_id = d.id)"
 )
+_OF = "r.subject_kind = 'dialogue'"
 
 
 @dataclass(frozen=True, slots=True)
 class DialogueFilter:
     """What a list shows; a field that is None or empty lets everything pass, several must all hold.
 
-    `review` is a decision, or "none" for dialogues nobody has reviewed, or "any". `text` are words that must occur in
-    one message. `nodes`, `edges`, `deviations` and `tags` must all occur.
+    `review` is a state (pass, flag, fix, split), or "none" for dialogues nobody has reviewed, or "any"; `reviewer` one who
+    has a decision on it. `check` is the code of a fault that the checks found, or "any". `text` are words that must
+    occur in one message. `nodes`, `edges`, `deviations` and `tags` must all occur.
     """
 
     workflow_id: str | None = None
@@ -60,6 +62,8 @@ class DialogueFilter:
     most_steps: int | None = None
     review: str | None = None
     reviewer: str | None = None
+    persona: str | None = None
+    check: str | None = None
     tags: tuple[str, ...] = ()
     text: str = ""
 
@@ -103,6 +107,35 @@ def set_checks(rec: Record, dialogue_id: str, status: str, checks: Iterable[obje
     rec.execute(
         "UPDATE dialogues SET status = ?, checks = ? WHERE id = ?", (status, to_json(list(checks)), dialogue_id)
     )
+
+
+def rowid_of(rec: Record, dialogue_id: str) -> int | None:
+    """The row id of a dialogue: its place in a list of row ids."""
+    row = rec.one("SELECT rowid FROM dialogues WHERE id = ?", (dialogue_id,))
+    return row["rowid"] if row else None
+
+
+def same_path(rec: Record, dialogue_id: str) -> list[str]:
+    """Ids of all dialogues on the path of this one, in the order in which they were made."""
+    rows = rec.query(
+        "SELECT d.id FROM dialogues o JOIN dialogues d ON d.workflow_id = o.workflow_id AND d.path_rank IS o.path_rank "
+        "AND d.path = o.path WHERE o.id = ? ORDER BY d.rowid",
+        (dialogue_id,),
+    )
+    return [row["id"] for row in rows]
+
+
+def count_dialogues(rec: Record, wanted: DialogueFilter | None = None) -> int:
+    """How many dialogues pass the filter."""
+    where = _where(wanted or DialogueFilter())
+    row = rec.one(f"SELECT count(*) AS n FROM dialogues d{where}", where.arguments)
+    return int(row["n"]) if row else 0
+
+
+def path_rank_of(rec: Record, dialogue_id: str) -> int | None:
+    """The rank of the dialogue's path, None if unknown."""
+    row = rec.one("SELECT path_rank FROM dialogues WHERE id = ?", (dialogue_id,))
+    return row["path_rank"] if row else None
 
 
 def get_dialogue(rec: Record, dialogue_id: str) -> Dialogue | None:
@@ -153,22 +186,35 @@ def _where(wanted: DialogueFilter) -> Where:
         where.add("d.steps <= ?", wanted.most_steps)
     if wanted.dataset_id:
         where.add("d.id IN (SELECT dialogue_id FROM dataset_items WHERE dataset_id = ?)", wanted.dataset_id)
-    if wanted.review == "none":
-        where.add("NOT EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id)")
-    elif wanted.review == "any":
-        where.add("EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id)")
-    elif wanted.review:
-        where.add(f"{_DECISION} = ?", wanted.review)
-    if wanted.reviewer:
-        where.add("EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id AND r.reviewer = ?)", wanted.reviewer)
-    for tag in wanted.tags:
+    if wanted.persona is not None:
         where.add(
-            "EXISTS (SELECT 1 FROM reviews r WHERE r.dialogue_id = d.id AND instr(r.tags, json_quote(?)) > 0)", tag
+            "d.scenario_id IN (SELECT id FROM scenarios WHERE json_extract(data, '$.persona') = ?)", wanted.persona
         )
+    if wanted.check == "any":
+        where.add("d.checks <> '[]'")
+    elif wanted.check:
+        where.add("""instr(d.checks, '"code":' || json_quote(?)) > 0""", wanted.check)
+    _reviewed(where, wanted)
     if wanted.text.strip():
         condition, arguments = said("dialogue", "d.id", wanted.text)
         where.add(condition, *arguments)
     return where
+
+
+def _reviewed(where: Where, wanted: DialogueFilter) -> None:
+    if wanted.review == "none":
+        where.add(f"d.id NOT IN (SELECT r.subject_id FROM review_states r WHERE {_OF} AND r.state <> 'none')")
+    elif wanted.review == "any":
+        where.add(f"d.id IN (SELECT r.subject_id FROM review_states r WHERE {_OF} AND r.state <> 'none')")
+    elif wanted.review:
+        where.add(f"d.id IN (SELECT r.subject_id FROM review_states r WHERE {_OF} AND r.state = ?)", wanted.review)
+    if wanted.reviewer:
+        where.add(
+            f"d.id IN (SELECT r.subject_id FROM votes r WHERE {_OF} AND r.reviewer = ? AND r.decision <> 'none')",
+            wanted.reviewer,
+        )
+    for tag in wanted.tags:
+        where.add(f"d.id IN (SELECT r.subject_id FROM reviews r WHERE {_OF} AND instr(r.tags, json_quote(?)) > 0)", tag)
 
 
 def _batches(dialogues: Iterable[Dialogue | DialogueEntry]) -> Iterator[list[DialogueEntry]]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from workbench.dialogue.model import Dialogue, Speaker
 from workbench.workflow.model import Split, Value
 
 Json = Mapping[str, object]
+SubjectKind = Literal["dialogue", "conversation"]
+"""What a review may be about."""
 Status = str
 """Of runs, conversations and comparisons: the state in which the work was left (running, done, stopped, failed, …)."""
 
@@ -49,7 +52,8 @@ class DialogueEntry:
 
 @dataclass(frozen=True, slots=True)
 class DialogueRow:
-    """One line of a list of dialogues. `decision` is the latest review's, None if there is none."""
+    """One line of a list of dialogues. `decision` is what its reviewers have
+    decided: pass, flag, fix, "split" where no decision has more than half of them, None without a review."""
 
     rowid: int
     id: str
@@ -72,15 +76,23 @@ class DialogueRow:
 
 @dataclass(frozen=True, slots=True)
 class ReviewRow:
-    """One decision of a reviewer on a dialogue; reviews are only ever added, the latest counts."""
+    """One decision of a reviewer on a dialogue or conversation; reviews are only ever added, the newest counts.
+
+    `decision` is pass, flag, fix or none (taken back). `subject_hash` is of the text that was judged; `copy_id` the
+    edited dialogue that a fix made; `undoes` the review that this one takes back.
+    """
 
     id: str
-    dialogue_id: str
+    subject_id: str
     reviewer: str
     decision: str
     tags: tuple[str, ...] = ()
     note: str = ""
     created: float = field(default_factory=now)
+    subject_kind: SubjectKind = "dialogue"
+    subject_hash: str = ""
+    copy_id: str | None = None
+    undoes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from workbench.text import clean_line
 
 PANES = ("workflows", "dialogues", "training", "chat", "results")
 FOOTER_ENTRIES = 5
+SHARED: dict[str, tuple[str, ...]] = {"dialogues": ("review",)}
+"""Scopes that a pane has beside its own: the same keys do the same in every pane that takes them."""
 RESERVED = frozenset({"ctrl+s", "ctrl+q", "ctrl+z", "ctrl+b"} | {f"f{n}" for n in range(1, 25)})
 """Never a default key: flow control, terminal multiplexers, job control, and keys that do not travel well."""
 
@@ -87,6 +89,10 @@ def _selected(state: Any) -> bool:
     return state.selected is not None
 
 
+def _subject(state: Any) -> bool:
+    return state.subject is not None
+
+
 def _agents(state: Any) -> bool:
     return bool(state.agents)
 
@@ -147,11 +153,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("workflows.sample", "workflows", "say the path with other words", "s", short="sample", footer=4, when=_workflow),
     Action("workflows.goto", "workflows", "go to a path by number", "slash", short="go to", when=_workflow),
     Action("dialogues.search", "dialogues", "filter and search", "slash", short="filter", footer=1),
-    Action("dialogues.decide('pass')", "review", "pass", "a", short="pass", footer=2, when=_selected),
-    Action("dialogues.decide('flag')", "review", "flag", "f", short="flag", footer=3, when=_selected),
-    Action("dialogues.note", "review", "flag with a note", "n", short="note", footer=4, when=_selected),
-    Action("dialogues.unreviewed", "review", "next without a review", "u", short="next", footer=5),
-    Action("dialogues.undo", "review", "take my decision back", "U", when=_selected),
+    Action("dialogues.unreviewed", "dialogues", "next without a review", "u", short="unreviewed"),
+    Action("dialogues.edit", "review", "mend the words of a copy", "e", short="fix", footer=5, when=_selected),
+    Action("dialogues.beside", "dialogues", "another dialogue of the same path beside it", "v", short="beside", when=_selected),
+    Action("dialogues.place", "dialogues", "the path's place in the graph", "o", short="graph", when=_selected),
+    Action("dialogues.plan", "review", "draw a sampling plan", "P"),
+    Action("dialogues.split", "review", "where reviewers disagree", "D"),
+    Action("dialogues.agreement", "review", "agreement of reviewers", "A"),
+    Action("dialogues.export", "review", "export the reviews (CSV and Markdown)", "X"),
+    Action("review.decide('pass')", "review", "pass", "a", short="pass", footer=2, when=_subject),
+    Action("review.decide('flag')", "review", "flag", "f", short="flag", footer=3, when=_subject),
+    Action("review.take", "review", "next of the sampling plan", "n", short="next", footer=4),
+    Action("review.tags", "review", "tags (without a decision: a flag)", "t", short="tags", when=_subject),
+    Action("review.note", "review", "note (without a decision: a flag)", "m", short="note", when=_subject),
+    Action("review.undo", "review", "take my newest decision back", "U", short="undo"),
     Action("dialogues.fresh", "dialogues", "show the new ones", "full_stop,r"),
     Action("training.begin", "training", "start a run on the newest data set", "n", short="start", footer=4),
     Action("training.stop", "training", "stop after this step, keeping a checkpoint", "x", short="stop", footer=1, when=_running),
@@ -196,6 +211,11 @@ def actions_of(*scopes: str) -> tuple[Action, ...]:
     return tuple(action for action in ACTIONS if action.scope in scopes)
 
 
+def scopes_of(pane: str) -> tuple[str, ...]:
+    """A pane's own scope and those that it shares."""
+    return (pane, *SHARED.get(pane, ()))
+
+
 def bindings(scope: str) -> list[Binding]:
     """Textual bindings of a scope; their ids let a keymap change them."""
     return [
@@ -206,7 +226,9 @@ def bindings(scope: str) -> list[Binding]:
 
 def footer(scope: str, state: Any, app: Any) -> list[Action]:
     """The few actions that matter in a pane now, best first, with those of the app at the end."""
-    ranked = sorted((a for a in actions_of(scope) if a.footer and allowed(a, state)), key=lambda a: a.footer)
+    ranked = sorted(
+        (a for a in actions_of(*scopes_of(scope)) if a.footer and allowed(a, state)), key=lambda a: a.footer
+    )
     always = sorted((a for a in actions_of("app") if a.footer and allowed(a, app)), key=lambda a: a.footer)
     return [*ranked[: FOOTER_ENTRIES - len(always)], *always]
 
@@ -225,7 +247,7 @@ def clashes(actions: Iterable[Action], reserved: frozenset[str] = RESERVED) -> l
     for pane in (*PANES, "app"):
         seen: dict[str, Action] = {}
         for action in actions:
-            if action.scope not in (pane, "app", "list"):
+            if action.scope not in (*scopes_of(pane), "app", "list"):
                 continue
             for key in action.keys:
                 if key in reserved:

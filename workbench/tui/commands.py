@@ -27,7 +27,7 @@ class Commands(App[int], inherit_bindings=False):
     async def perform(self: Workbench, action: Action) -> None:  # type: ignore[misc]
         """Do an action by its entry in the registry, as its key would."""
         owner: Widget | Workbench | None = self if action.scope == "app" else self.pane
-        if owner is not None and allowed(action, self if owner is self else getattr(self.state, action.scope)):
+        if owner is not None and allowed(action, self if owner is self else getattr(self.state, self.state.pane)):
             await self.run_action(action.name, owner)
 
     async def action_pane(self: Workbench, name: str) -> None:  # type: ignore[misc]

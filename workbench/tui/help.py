@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from workbench.tui.actions import Action, actions_of, key_name
+from workbench.tui.actions import Action, actions_of, key_name, scopes_of
 from workbench.tui.widgets.safe import Line, SafeText, line
 
 
@@ -18,7 +18,7 @@ def help_lines(scope: str) -> list[Line]:
     """Keys by scope: this pane first, then lists and text, then everywhere."""
     lines: list[Line] = []
     for title, scopes in (
-        (scope.title(), (scope,)),
+        (scope.title(), scopes_of(scope)),
         ("Lists", ("list",)),
         ("Text", ("text",)),
         ("Drawing", ("canvas",)),

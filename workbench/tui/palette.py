@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from workbench.tui.actions import Action, actions_of, allowed, key_name
+from workbench.tui.actions import Action, actions_of, allowed, key_name, scopes_of
 
 if TYPE_CHECKING:
     from workbench.tui.shell import Workbench
@@ -24,7 +24,7 @@ class ActionsProvider(Provider):
         app = cast("Workbench", self.app)
         scope = app.state.pane
         state = getattr(app.state, scope)
-        for action in actions_of(scope):
+        for action in actions_of(*scopes_of(scope)):
             if allowed(action, state):
                 yield action
         for action in actions_of("app"):

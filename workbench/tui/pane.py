@@ -9,7 +9,7 @@ from textual.containers import Container
 from textual.widget import Widget
 
 from workbench.home import Home
-from workbench.tui.actions import actions_of, allowed, bindings
+from workbench.tui.actions import actions_of, allowed, bindings, scopes_of
 
 if TYPE_CHECKING:
     from workbench.tui.shell import Workbench
@@ -27,7 +27,7 @@ class Pane(Container):
     DEFAULT_CSS = "Pane { height: 1fr; width: 1fr; }"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        cls.BINDINGS = [*bindings(cls.scope)]
+        cls.BINDINGS = [binding for scope in scopes_of(cls.scope) for binding in bindings(scope)]
         super().__init_subclass__(**kwargs)
 
     def __init__(self) -> None:
@@ -90,5 +90,5 @@ class Pane(Container):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Refuse what the registry says makes no sense now."""
-        meant = (item for item in actions_of(self.scope) if item.name.split("(", 1)[0] == action)
+        meant = (item for item in actions_of(*scopes_of(self.scope)) if item.name.split("(", 1)[0] == action)
         return all(allowed(item, self.state) for item in meant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cached_property
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -85,6 +86,13 @@ class Workbench(Commands, Following, inherit_bindings=False):
     @property
     def _file(self) -> Any:
         return self.home.state / "tui.json"
+
+    @cached_property
+    def reviewer(self) -> str:
+        """Whose decisions are made here: `--as`, WORKBENCH_REVIEWER, else the login."""
+        from workbench.dialogue.reviewing import reviewer_name
+
+        return reviewer_name()
 
     @property
     def can_follow(self) -> bool:

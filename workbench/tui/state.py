@@ -31,11 +31,21 @@ class WorkflowsState:
 
 @dataclass(frozen=True, slots=True)
 class DialoguesState:
-    """`filter` is what was typed after `/`; `selected` a dialogue's id; `note` a half-written note."""
+    """`filter` is what was typed after `/`; `selected` a dialogue's id; `note` a half-written note.
+
+    `beside` shows two dialogues of one path, `place` the path's place in the graph.
+    """
 
     filter: str = ""
     selected: str | None = None
     note: str = ""
+    beside: bool = False
+    place: bool = False
+
+    @property
+    def subject(self) -> str | None:
+        """What the review keys are about."""
+        return self.selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,11 @@ class ResultsState:
     measure: str | None = None
     conversation: str | None = None
     depth: int = 0
+
+    @property
+    def subject(self) -> str | None:
+        """What the review keys are about: the conversation behind a figure, while it is on the screen."""
+        return self.conversation if self.depth else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +144,16 @@ def dialogues_filtered(state: DialoguesState, text: str) -> DialoguesState:
 def dialogue_chosen(state: DialoguesState, dialogue: str | None) -> DialoguesState:
     """Another dialogue under the cursor."""
     return replace(state, selected=dialogue)
+
+
+def beside_toggled(state: DialoguesState) -> DialoguesState:
+    """One dialogue, or two of the same path."""
+    return replace(state, beside=not state.beside)
+
+
+def place_toggled(state: DialoguesState) -> DialoguesState:
+    """The path's place in the graph, or not."""
+    return replace(state, place=not state.place)
 
 
 def note_drafted(state: DialoguesState, text: str) -> DialoguesState:

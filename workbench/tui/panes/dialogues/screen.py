@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -9,33 +11,43 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.tui import state as states
+from workbench.tui.dialogs import AskScreen, PageScreen
 from workbench.tui.pane import Pane
-from workbench.tui.panes.dialogues import view
+from workbench.tui.panes.dialogues import reports, view
+from workbench.tui.panes.dialogues.edit import EditScreen
 from workbench.tui.state import DialoguesState
-from workbench.tui.widgets.safe import SafeText
+from workbench.tui.widgets.canvas import Canvas
+from workbench.tui.widgets.review import ReviewBar, Reviewing
+from workbench.tui.widgets.safe import Line, SafeText
 from workbench.tui.widgets.section import Section
 from workbench.tui.widgets.table import Column, VirtualTable
 from workbench.tui.widgets.transcript import Transcript
 
 LIST = (
     Column("", 1), Column("path", 5, "right"), Column("steps", 5, "right"), Column("ends"), Column("split", 5, least=44),
-    Column("deviations", 16, least=60), Column("writer", 9, least=70), Column("id", 8, least=36),
+    Column("faults, deviations", 18, least=60), Column("writer", 9, least=70), Column("id", 8, least=36),
 )  # fmt: skip
 EMPTY = "no dialogues yet: workbench demo makes some, or: workbench dialogues generate travel_booking"
+SPLIT = "review:split"
 
 
-class DialoguesPane(Pane):
+class DialoguesPane(Reviewing, Pane):
     """A virtual list on the left, the whole dialogue on the right, with the nodes of each message beside it."""
 
     scope = "dialogues"
     first = "#dialogues-list"
-    HELP = f"Filter: {view.HINT}. A decision is added to the record, never changed; the newest counts."
+    HELP = (
+        f"Filter: {view.HINT}. A decision is added to the record, never changed; each reviewer's newest counts. "
+        "A dot before a row: others have decided, which is shown once you have."
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._found: view.Found | None = None
         self._whole: view.Whole | None = None
         self._fresh = 0
+        self._others: list[str] = []
+        self._drafts: dict[str, Mapping[int, str]] = {}
 
     def compose(self) -> ComposeResult:
         """Compose."""
@@ -49,14 +61,13 @@ class DialoguesPane(Pane):
             yield Section(
                 "Dialogue",
                 SafeText(id="dialogues-about", classes="note"),
-                Transcript(id="dialogues-text", empty="choose a dialogue"),
-                Input(
-                    self.state.note,
-                    placeholder="note: enter keeps it with a flag",
-                    id="dialogues-note",
-                    select_on_focus=False,
-                    classes="hidden",
+                Horizontal(
+                    Transcript(id="dialogues-text", empty="choose a dialogue"),
+                    Transcript(id="dialogues-other", empty="no other dialogue of this path"),
+                    Canvas(id="dialogues-place"),
+                    id="dialogues-read",
                 ),
+                ReviewBar("dialogue", self.state.note, id="dialogues-review"),
                 id="dialogues-right",
                 classes="rule-left",
             )
@@ -64,6 +75,11 @@ class DialoguesPane(Pane):
     def on_mount(self) -> None:
         """The filter line is there while it says something."""
         self.query_one("#dialogues-filter").set_class(not self.state.filter, "hidden")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self.set_class(self.state.beside, "-beside")
+        self.set_class(self.state.place, "-place")
 
     def refresh_data(self, topics: frozenset[str]) -> None:
         """New rows are counted and announced; the list is only read anew when it is short of its first rows."""
@@ -72,7 +88,10 @@ class DialoguesPane(Pane):
         if self._found is None or not self._found.count() or "opened" in topics:
             self._search()
         else:
-            self.run("news", lambda: view.find(self.home, self.state.filter, None).count(), self._news)
+            text = self.state.filter
+            self.run("news", lambda: view.size(self.home, text), self._news)
+            self.query_one("#dialogues-list", VirtualTable).reload()
+            self.review_bar.show(self.state.selected)
 
     def _news(self, count: int) -> None:
         self._fresh = max(count - (self._found.count() if self._found else 0), 0)
@@ -80,7 +99,8 @@ class DialoguesPane(Pane):
 
     def _search(self) -> None:
         state: DialoguesState = self.state
-        self.run("find", lambda: view.find(self.home, state.filter, state.selected), self._show)
+        reviewer = self.shell.reviewer
+        self.run("find", lambda: view.find(self.home, state.filter, state.selected, reviewer), self._show)
 
     def _show(self, found: view.Found) -> None:
         same = self._found is not None and self._found.asked == found.asked
@@ -119,8 +139,37 @@ class DialoguesPane(Pane):
         right = self.query_one("#dialogues-right", Section)
         self.query_one("#dialogues-text", Transcript).show(whole.bubbles if whole else ())
         self.query_one("#dialogues-about", SafeText).put(*(whole.about if whole else ()))
+        self.review_bar.show(whole.id if whole else None)
         if whole:
             right.put(f"{whole.id[:8]}, {len(whole.bubbles)} messages")
+        self._put_beside()
+
+    def _put_beside(self) -> None:
+        whole = self._whole
+        if whole and self.state.place:
+            self.run("place", lambda: view.drawing(self.home, whole), self._draw_place)
+        if whole and self.state.beside:
+            self.run("others", lambda: view.others(self.home, whole.id), self._list_others)
+
+    def _draw_place(self, lines: tuple[Line, ...]) -> None:
+        self.query_one("#dialogues-place", Canvas).show(lines)
+
+    def _list_others(self, ids: list[str]) -> None:
+        self._others = ids
+        self._other()
+
+    def _other(self) -> None:
+        if self._others:
+            wanted = self._others[0]
+            self.run("other", lambda: view.whole(self.home, wanted), self._put_other)
+        else:
+            self._put_other(None)
+
+    def _put_other(self, other: view.Whole | None) -> None:
+        self.query_one("#dialogues-other", Transcript).show(other.bubbles if other else ())
+        if self._whole:
+            beside = f", beside {other.id[:8]} (1 of {len(self._others)}, v: next)" if other else ", the only one here"
+            self.query_one("#dialogues-right", Section).put(f"{self._whole.id[:8]}{beside}")
 
     # Events ------------------------------------------------------------------------------------------------------
 
@@ -128,6 +177,7 @@ class DialoguesPane(Pane):
     def _moved(self, message: VirtualTable.Moved) -> None:
         if message.row_id != self.state.selected or self._whole is None or self._whole.id != message.row_id:
             self.state = states.dialogue_chosen(self.state, message.row_id)
+            self.review_bar.show(None)  # until the dialogue is on the screen, keys decide nothing
             self._load(message.row_id)
 
     @on(VirtualTable.Chosen, "#dialogues-list")
@@ -145,16 +195,27 @@ class DialoguesPane(Pane):
     def _submitted(self) -> None:
         self.leave_input(self.query_one("#dialogues-filter"))
 
-    @on(Input.Changed, "#dialogues-note")
-    def _noted(self, message: Input.Changed) -> None:
-        self.state = states.note_drafted(self.state, message.value)
+    @on(ReviewBar.Drafted)
+    def _noted(self, message: ReviewBar.Drafted) -> None:
+        self.state = states.note_drafted(self.state, message.text)
 
-    @on(Input.Submitted, "#dialogues-note")
-    def _note_done(self, message: Input.Submitted) -> None:
-        self._decide("flag", message.value.strip())
-        box = self.query_one("#dialogues-note", Input)
-        box.value = ""
-        self.leave_input(box)
+    @on(ReviewBar.Left)
+    def _left(self) -> None:
+        self.query_one(self.first).focus()
+
+    @on(ReviewBar.Decided)
+    def _decided(self, message: ReviewBar.Decided) -> None:
+        """The row stays where it is and gets its mark; what was taken back comes to the cursor."""
+        self.query_one("#dialogues-list", VirtualTable).reload()
+        if message.undone and message.row.subject_id != self.state.selected:
+            self._go_to(message.row.subject_id)
+
+    @on(ReviewBar.Given)
+    def _given(self, message: ReviewBar.Given) -> None:
+        if message.subject_id:
+            self._go_to(message.subject_id)
+        else:
+            self.shell.say(message.why, tone="warn")
 
     # Actions -----------------------------------------------------------------------------------------------------
 
@@ -164,62 +225,141 @@ class DialoguesPane(Pane):
         box.remove_class("hidden")
         box.focus()
 
-    def action_note(self) -> None:
-        """Open the note line."""
-        box = self.query_one("#dialogues-note")
-        box.remove_class("hidden")
-        box.focus()
-
-    def action_decide(self, decision: str) -> None:
-        """Pass or flag the dialogue under the cursor."""
-        self._decide(decision, "")
-
-    def action_undo(self) -> None:
-        """Take my last decision on this dialogue back, by a row that says so."""
-        if self._whole and self._whole.reviews:
-            self._decide("none", "taken back")
-
     def action_fresh(self) -> None:
         """Read the list anew; the row under the cursor stays where it is."""
         self._search()
 
     def action_unreviewed(self) -> None:
         """On to the next one that nobody has reviewed."""
-        at, text = self.query_one("#dialogues-list", VirtualTable).cursor, self.state.filter
-        self.run("next", lambda: view.unreviewed(self.home, text, at), self._go_unreviewed)
+        if found := self._found:
+            at = self.query_one("#dialogues-list", VirtualTable).cursor
+            self.run("next", lambda: view.unreviewed(self.home, found, at), self._go_unreviewed)
 
-    def _go_unreviewed(self, found: tuple[int, str] | None) -> None:
-        if found is None:
+    def _go_unreviewed(self, at: int | None) -> None:
+        if at is None:
             self.shell.say("every dialogue in this list has been reviewed", tone="good")
         else:
-            self.query_one("#dialogues-list", VirtualTable).go(found[0])
+            self.query_one("#dialogues-list", VirtualTable).go(at)
 
-    def _decide(self, decision: str, note: str) -> None:
-        whole = self._whole
-        if whole is None or whole.id != self.state.selected:
-            return  # a key held down: the next dialogue is not on the screen yet
+    def _go_to(self, dialogue_id: str) -> None:
+        """Put the cursor on a dialogue; where the filter hides it, the filter goes."""
+        home, text, reviewer = self.home, self.state.filter, self.shell.reviewer
 
-        def decided(_: str) -> None:
-            self.query_one("#dialogues-list", VirtualTable).reload()
-            self._load(whole.id)
-            self.shell.say(f"{decision}: {whole.id[:8]} by {view.reviewer()}", tone="good")
+        def work() -> tuple[view.Found, bool]:
+            found = view.find(home, text, dialogue_id, reviewer)
+            there = view.holds(found, dialogue_id)
+            return (found if there else view.find(home, "", dialogue_id, reviewer)), there
 
-        self._whole = None
-        self.run("review", lambda: view.review(self.home, whole.id, decision, note), decided)
+        def then(got: tuple[view.Found, bool]) -> None:
+            found, there = got
+            self.state = states.dialogue_chosen(self.state, dialogue_id)
+            if there and self._found and found.rowids == self._found.rowids:
+                self.query_one("#dialogues-list", VirtualTable).go(found.cursor)
+                return
+            if not there:
+                self._set_filter("")
+            self._whole = None
+            self._show(found)
+
+        self.run("goto", work, then)
+
+    def _set_filter(self, text: str) -> None:
+        box = self.query_one("#dialogues-filter", Input)
+        self.state = states.dialogues_filtered(self.state, text)
+        with box.prevent(Input.Changed):
+            box.value = text
+        box.set_class(not text, "hidden")
+
+    def action_split(self) -> None:
+        """The queue of disagreements, or out of it."""
+        self._set_filter("" if self.state.filter == SPLIT else SPLIT)
+        self._search()
+
+    def action_beside(self) -> None:
+        """Another dialogue of the same path beside this one; again: the next; esc closes."""
+        if self.state.beside:
+            self._others = self._others[1:] + self._others[:1]
+            self._other()
+            return
+        self.state = states.beside_toggled(self.state)
+        self._lay_out()
+        self._put_beside()
+        if not self.query_one("#dialogues-left").display:
+            self.query_one("#dialogues-text").focus()
+
+    def action_place(self) -> None:
+        """The workflow's outline with the path lit, or not."""
+        self.state = states.place_toggled(self.state)
+        self._lay_out()
+        self._put_beside()
+        if not self.state.place:
+            self.query_one(self.first).focus()
+
+    def action_edit(self) -> None:
+        """Mend the words of a copy."""
+        if not (whole := self._whole):
+            return
+        screen = EditScreen(whole.id[:8], whole.texts, self._drafts.get(whole.id))
+
+        def done(changed: Mapping[int, str] | None) -> None:
+            self._drafts[whole.id] = screen.drafts
+            if changed:
+                self._drafts.pop(whole.id)
+                reviewer = self.shell.reviewer
+                self.run("fix", lambda: reports.mend(self.home, whole.id, changed, reviewer), self._mended)
+
+        self.shell.push_screen(screen, done)
+
+    def _mended(self, said: tuple[str, str]) -> None:
+        self.shell.say(*said)
+        self.query_one("#dialogues-list", VirtualTable).reload()
+        self.review_bar.show(self.state.selected)
+
+    def action_plan(self) -> None:
+        """Draw a sampling plan."""
+        about = "A sampling plan: so many dialogues of every stratum, in turns; a share goes to a second reviewer."
+        strata = "by: terminal, writer, split, status, path, deviations, persona (several with commas)"
+        screen = AskScreen(about, strata, "name:first by:terminal each:20 second:10%")
+        self.shell.push_screen(screen, self._planned)
+
+    def _planned(self, text: str | None) -> None:
+        if text:
+            whole = self._whole
+            self.run("plan", lambda: reports.draw_plan(self.home, text, whole), self._told)
+
+    def _told(self, said: tuple[str, str]) -> None:
+        self.shell.say(*said)
+        self.review_bar.show(self.state.selected)
+
+    def action_agreement(self) -> None:
+        """How far the reviewers agree."""
+        self.run("agreement", lambda: reports.agreement_lines(self.home), self._page)
+
+    def action_export(self) -> None:
+        """Write all reviews of dialogues to files."""
+        self.run("export", lambda: reports.export(self.home), self._told)
+
+    def _page(self, lines: tuple[Line, ...]) -> None:
+        self.shell.push_screen(PageScreen(lines))
 
     def leave_input(self, focused: Widget) -> None:
         """Back to the list; an empty filter line goes away, a draft stays."""
-        value = focused.value if isinstance(focused, Input) else ""
-        focused.set_class(focused.id == "dialogues-note" or not value, "hidden")
+        if isinstance(focused, Input) and focused.id == "dialogues-filter":
+            focused.set_class(not focused.value, "hidden")
+        self.review_bar.close()
         self.query_one(self.first).focus()
 
     def back(self) -> None:
-        """From the transcript to the list; in the list the filter is dropped."""
+        """Close the form; then the second dialogue; from the transcript to the list; in the list the filter is dropped."""
         table = self.query_one(self.first)
-        box = self.query_one("#dialogues-filter", Input)
-        if table.has_focus and box.value:
-            box.value = ""
-            box.add_class("hidden")
+        if self.review_bar.close():
+            pass
+        elif self.state.beside:
+            self.state = states.beside_toggled(self.state)
+            self._lay_out()
+        elif table.has_focus and self.state.filter:
+            self._set_filter("")
+            self._search()
         table.focus()
 
     def selected_text(self) -> str:

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-import getpass
-import time
 from array import array
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
+from workbench.errors import UserError
 from workbench.home import Home
-from workbench.store.dialogues import SORTS, DialogueFilter, dialogue_rowids, dialogue_rows, get_dialogue
-from workbench.store.record import Record, connect
-from workbench.store.reviews import put_reviews, review_counts, reviews
-from workbench.store.rows import DialogueRow, ReviewRow
-from workbench.store.workflows import workflows
+from workbench.store.dialogues import (
+    SORTS,
+    DialogueFilter,
+    count_dialogues,
+    dialogue_rowids,
+    dialogue_rows,
+    get_dialogue,
+    rowid_of,
+    same_path,
+)
+from workbench.store.record import Record
+from workbench.store.reviews import review_counts, votes
+from workbench.store.rows import DialogueRow, Json
+from workbench.store.workflows import get_workflow, workflows
 from workbench.tui.effects import reader
-from workbench.tui.format import ago
 from workbench.tui.widgets.messages import bubbles
+from workbench.tui.widgets.review import MARKS
 from workbench.tui.widgets.safe import Line, Span, line
 from workbench.tui.widgets.table import Row
 from workbench.tui.widgets.transcript import Bubble
-from workbench.workflow.hashing import digest
-from workbench.workflow.model import SPLITS
+from workbench.workflow.draw.model import Line as Drawn
+from workbench.workflow.draw.outline import outline
+from workbench.workflow.model import SPLITS, Workflow
+from workbench.workflow.recall import recall_workflow
 
-HINT = "words said · node:N terminal:T split:S writer:W review:none|pass|flag status:ok|quarantined path:N sort:S"
-MARKS: dict[str | None, Span] = {"pass": ("✓", "good"), "flag": ("⚑", "warn"), None: (" ", "dim")}
-_WORDS = ("terminal", "writer", "split", "status", "review", "reviewer")
+HINT = (
+    "words said · workflow:W path:N node:N edge:E terminal:T persona:P writer:W split:S deviation:D check:CODE|any "
+    "status:ok|quarantined review:none|any|pass|flag|fix|split reviewer:R tag:T sort:S"
+)
+_WORDS = ("terminal", "writer", "split", "status", "review", "reviewer", "persona", "check")
+_SEVERAL = ("node", "edge", "deviation", "tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +63,10 @@ def understand(text: str) -> Asked:
             said.append(word)
         elif key in _WORDS and value and (key != "split" or value in SPLITS):
             wanted = _with(wanted, key, value)
-        elif key in ("node", "edge", "deviation") and value:
+        elif key in _SEVERAL and value:
             wanted = _with(wanted, f"{key}s", (*getattr(wanted, f"{key}s"), value))
-        elif key == "path" and value.isdigit():
-            wanted = replace(wanted, path_rank=int(value))
+        elif key == "path" and value.isdecimal():
+            wanted = replace(wanted, path_rank=min(int(value), 2**63 - 1))
         elif key == "sort" and value.removeprefix("-") in SORTS:
             sort = value
         elif key == "workflow" and value:
@@ -72,6 +87,7 @@ class Found:
     home: Home
     rowids: array[int]
     asked: Asked
+    reviewer: str
     cursor: int = 0
     total: int = 0
     reviewed: int = 0
@@ -82,45 +98,66 @@ class Found:
 
     def window(self, start: int, stop: int) -> Sequence[Row]:
         """Rows by row id: no offset, whatever the length."""
-        return [row_of(row) for row in dialogue_rows(reader(self.home), self.rowids[start:stop])]
+        rec = reader(self.home)
+        rows = dialogue_rows(rec, self.rowids[start:stop])
+        given = votes(rec, "dialogue", [row.id for row in rows if row.decision])
+        return [row_of(row, given.get(row.id, {}), self.reviewer) for row in rows]
 
 
-def find(home: Home, text: str, selected: str | None) -> Found:
+def _resolved(rec: Record, text: str) -> Asked:
+    asked = understand(text)
+    if not asked.workflow:
+        return asked
+    ids = [w.id for w in workflows(rec) if w.name == asked.workflow or w.id.startswith(asked.workflow)]
+    return replace(asked, wanted=replace(asked.wanted, workflow_id=ids[0] if ids else asked.workflow))
+
+
+def find(home: Home, text: str, selected: str | None, reviewer: str = "") -> Found:
     """Search the record; the cursor is on `selected` if it is among the rows."""
-    rec, asked = reader(home), understand(text)
-    wanted = asked.wanted
-    if asked.workflow:
-        ids = [w.id for w in workflows(rec) if w.name == asked.workflow or w.id.startswith(asked.workflow)]
-        wanted = replace(wanted, workflow_id=ids[0] if ids else asked.workflow)
-    rowids = dialogue_rowids(rec, wanted, asked.sort)
+    rec = reader(home)
+    asked = _resolved(rec, text)
+    rowids = dialogue_rowids(rec, asked.wanted, asked.sort)
     counts = review_counts(rec)
     total = sum(counts.values())
-    return Found(home, rowids, asked, _place(rec, rowids, selected), total, total - counts.get("none", 0))
+    at = rowid_of(rec, selected) if selected else None
+    cursor = rowids.index(at) if at is not None and at in rowids else 0
+    return Found(home, rowids, asked, reviewer, cursor, total, total - counts.get("none", 0))
 
 
-def _place(rec: Record, rowids: array[int], selected: str | None) -> int:
-    if selected:
-        for start in range(0, len(rowids), 1000):
-            for at, row in enumerate(dialogue_rows(rec, rowids[start : start + 1000]), start):
-                if row.id == selected:
-                    return at
-    return 0
+def holds(found: Found, dialogue_id: str) -> bool:
+    """Whether the dialogue is among the rows (then the cursor is on it)."""
+    return found.count() > 0 and found.rowids[found.cursor] == rowid_of(reader(found.home), dialogue_id)
 
 
-def row_of(row: DialogueRow) -> Row:
+def size(home: Home, text: str) -> int:
+    """How many dialogues pass the filter now."""
+    rec = reader(home)
+    return count_dialogues(rec, _resolved(rec, text).wanted)
+
+
+def mark_of(row: DialogueRow, given: Mapping[str, str], reviewer: str) -> Span:
+    """What stands before a row: my decision; a dot where only others have decided, so that mine stays independent."""
+    if mine := given.get(reviewer):
+        return MARKS["split"] if row.decision == "split" else MARKS.get(mine, MARKS["hidden"])
+    if row.decision:
+        return MARKS["hidden"]
+    return ("✗", "bad") if row.status == "quarantined" else MARKS[None]
+
+
+def row_of(row: DialogueRow, given: Mapping[str, str], reviewer: str) -> Row:
     """A line of the list."""
-    mark: Span = ("✗", "bad") if row.status == "quarantined" else MARKS.get(row.decision, ("•", "dim"))
     path = "?" if row.path_rank is None else str(row.path_rank)
-    deviations: Span = (", ".join(row.deviations), "warn")
+    codes = " ".join(dict.fromkeys(str(check.get("code", "?")) for check in row.checks))
+    notes: Line = ((codes, "bad"), (" " if codes else "", "plain"), (", ".join(row.deviations), "warn"))
     return Row(
         row.id,
         (
-            mark,
+            mark_of(row, given, reviewer),
             (path, "dim"),
             str(row.steps),
             row.terminal,
             (row.split, "dim"),
-            deviations,
+            notes,
             (row.writer, "dim"),
             (row.id[:8], "dim"),
         ),
@@ -132,58 +169,137 @@ class Whole:
     """One dialogue, ready to be shown."""
 
     id: str
+    workflow_id: str
+    path: tuple[str, ...]
     bubbles: tuple[Bubble, ...]
     about: tuple[Line, ...]
-    reviews: tuple[ReviewRow, ...]
+    texts: tuple[tuple[str, str], ...]
 
 
 def whole(home: Home, dialogue_id: str) -> Whole | None:
-    """A dialogue with its scenario and reviews."""
+    """A dialogue with its scenario, the path's place, and what the checks say of every turn."""
     rec = reader(home)
-    found = get_dialogue(rec, dialogue_id)
-    if not found:
+    found, rowid = get_dialogue(rec, dialogue_id), rowid_of(rec, dialogue_id)
+    if not found or rowid is None:
         return None
-    scenario, given = found.scenario, reviews(rec, dialogue_id)
+    row = dialogue_rows(rec, [rowid])[0]
+    scenario = found.scenario
     facts: list[Span] = [("persona ", "dim"), (scenario.persona, "plain")]
     for name, value in scenario.variables.items():
         facts += [(f"  {name} ", "dim"), (str(value), "plain")]
-    about: list[Line] = [tuple(facts)]
+    about: list[Line] = [place(_workflow(home, found.workflow_id), row, found.path), tuple(facts)]
     if scenario.deviations:
         about.append(line(("△ " + ", ".join(scenario.deviations), "warn")))
-    for review in given[-3:]:
-        mark = MARKS.get(review.decision, ("•", "dim"))
-        tags = f" [{', '.join(review.tags)}]" if review.tags else ""
-        about.append(
-            line(mark, (f" {review.decision} by {review.reviewer}, {ago(review.created)}{tags}  ", "dim"), review.note)
-        )
-    return Whole(dialogue_id, bubbles(found.messages), tuple(about), tuple(given))
+    about += [line(("✗ ", "bad"), (str(c.get("what", c.get("code", "?"))), "bad")) for c in _of_whole(row.checks)]
+    shown = checked(bubbles(found.messages), row.checks)
+    said = tuple((m.role, m.text) for m in found.messages)
+    return Whole(dialogue_id, found.workflow_id, found.path, shown, tuple(about), said)
 
 
-def reviewer() -> str:
-    """Whose reviews these are: the login."""
+def _of_whole(checks: Iterable[Json]) -> list[Json]:
+    return [check for check in checks if not isinstance(check.get("index"), int)]
+
+
+def checked(shown: Sequence[Bubble], checks: Iterable[Json]) -> tuple[Bubble, ...]:
+    """Bubbles with a check mark before what stands beside each, or what is wrong with it."""
+    faults: dict[int, list[Span]] = defaultdict(list)
+    for check in checks:
+        at = check.get("index")
+        if isinstance(at, int):
+            faults[at].append((f"✗ {check.get('code', '?')} ", "bad"))
+    return tuple(
+        replace(bubble, margin=(*(faults.get(at) or [("✓ ", "good")]), *bubble.margin))
+        for at, bubble in enumerate(shown)
+    )
+
+
+def place(workflow: Workflow | None, row: DialogueRow, path: Sequence[str]) -> Line:
+    """Where the path lies in the graph: its number, its length, the choice at each hub, the end."""
+    rank = "?" if row.path_rank is None else f"{row.path_rank:,}"
+    spans: list[Span] = [("path ", "dim"), (rank, "plain"), (f"  {row.steps} steps  ", "dim")]
+    if workflow:
+        hubs = set(workflow.hubs)
+        taken = [workflow.edge[e] for e in path if e in workflow.edge and workflow.edge[e].source in hubs]
+        spans += [(" ".join(f"{e.source}›{e.target}" for e in taken), "warn"), ("  ", "plain")]
+    return (*spans, (f"writer {row.writer}, {row.split}", "dim"))
+
+
+def _workflow(home: Home, workflow_id: str) -> Workflow | None:
+    row = get_workflow(reader(home), workflow_id)
+    return _recalled(row.canonical) if row else None
+
+
+@lru_cache(maxsize=16)
+def _recalled(canonical: str) -> Workflow | None:
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+        return recall_workflow(canonical)
+    except UserError:
+        return None
 
 
-def review(home: Home, dialogue_id: str, decision: str, note: str = "") -> str:
-    """Append a decision; the newest counts. Returns its id."""
-    now = time.time()
-    row = ReviewRow(digest([dialogue_id, reviewer(), decision, now]), dialogue_id, reviewer(), decision, (), note, now)
-    with connect(home) as rec:
-        put_reviews(rec, [row])
-    return row.id
+TONES = {"agent": "agent", "hub": "warn", "user": "user", "terminal": "good", "back": "warn", "label": "plain"}
 
 
-def unreviewed(home: Home, text: str, after: int) -> tuple[int, Any] | None:
-    """The next dialogue in the list that nobody has reviewed: its place and id."""
-    found = find(home, text, None)
+def drawing(home: Home, shown: Whole) -> tuple[Line, ...]:
+    """The workflow as an outline with the dialogue's path lit."""
+    workflow = _workflow(home, shown.workflow_id)
+    if workflow is None:
+        return (line(("the record holds no readable workflow for this dialogue", "dim")),)
+    return tuple(_toned(drawn) for drawn in outline(workflow, shown.path))
+
+
+def _toned(drawn: Drawn) -> Line:
+    return tuple((s.text, TONES.get(s.style, "dim") if s.lit else "dim") for s in drawn.spans)
+
+
+def others(home: Home, dialogue_id: str) -> list[str]:
+    """Other dialogues of the same path, from the one after this on, round to the one before it."""
+    ids = same_path(reader(home), dialogue_id)
+    at = ids.index(dialogue_id) if dialogue_id in ids else 0
+    return [*ids[at + 1 :], *ids[:at]]
+
+
+def unreviewed(home: Home, found: Found, after: int) -> int | None:
+    """The place of the next dialogue in the list that nobody has reviewed."""
     rec, n = reader(home), len(found.rowids)
     order = [*range(after + 1, n), *range(after + 1)]
     for start in range(0, n, 500):
         part = order[start : start + 500]
-        for at, row in zip(part, dialogue_rows(rec, [found.rowids[i] for i in part]), strict=False):
-            if row.decision is None:
-                return at, row.id
+        rows = {row.rowid: row for row in dialogue_rows(rec, [found.rowids[i] for i in part])}
+        for at in part:
+            row = rows.get(found.rowids[at])
+            if row and row.decision is None:
+                return at
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWish:
+    """What was typed for a sampling plan."""
+
+    name: str
+    by: tuple[str, ...] = ()
+    each: int = 20
+    second: float = 0.1
+    workflow: str = ""
+
+
+def understand_plan(text: str) -> PlanWish:
+    """`name:first by:terminal,split each:20 second:10% workflow:W`. UserError: what is wrong and how it is written."""
+    words = dict(word.partition(":")[::2] for word in text.split())
+    unknown = set(words) - {"name", "by", "each", "second", "workflow"}
+    share = words.get("second", "10%").rstrip("%")
+    each = words.get("each", "20")
+    if unknown or not words.get("name") or not each.isdecimal() or not int(each) or not share.isdecimal():
+        raise UserError("write it as: name:first by:terminal each:20 second:10%")
+    by = tuple(part for part in words.get("by", "").split(",") if part)
+    return PlanWish(words["name"], by, int(each), min(int(share), 100) / 100, words.get("workflow", ""))
+
+
+def newest_workflow(home: Home, wanted: str, shown: Whole | None) -> str | None:
+    """The id of the workflow that is meant: by name, else the one of the dialogue on the screen, else the newest."""
+    rec = reader(home)
+    rows = workflows(rec)
+    if wanted:
+        return next((w.id for w in rows if w.name == wanted or w.id.startswith(wanted)), None)
+    return shown.workflow_id if shown else rows[0].id if rows else None

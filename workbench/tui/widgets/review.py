@@ -1,0 +1,393 @@
+"""Saying what one thinks of a dialogue or a conversation: the same line, keys and form in every pane.
+
+A pane that offers it lists the scope `review` beside its own (`actions.SHARED`), takes `Reviewing` as a base, and holds one
+`ReviewBar`, which it tells what is on the screen (`show`). `ReviewScreen` is the same bar on top of any other pane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from workbench.dialogue import reviewing
+from workbench.dialogue.reviewing import TAGS, Seen
+from workbench.home import Home
+from workbench.store.record import connect
+from workbench.store.review_plans import progress, take_next
+from workbench.store.rows import ReviewRow, SubjectKind, now
+from workbench.tui.actions import bindings
+from workbench.tui.effects import reader
+from workbench.tui.format import ago
+from workbench.tui.widgets.safe import Line, SafeText, Span, Toned, line
+
+if TYPE_CHECKING:
+    from workbench.tui.shell import Workbench
+
+MARKS: dict[str | None, Span] = {
+    "pass": ("✓", "good"), "flag": ("⚑", "warn"), "fix": ("✎", "accent"), "split": ("≠", "bad"), "hidden": ("•", "dim"),
+    None: (" ", "dim"),
+}  # fmt: skip
+"""How a decision looks in lists and lines."""
+
+
+def said_of(row: ReviewRow) -> Line:
+    """One review as a line: the mark, who and when, tags, the note."""
+    tags = f" [{', '.join(row.tags)}]" if row.tags else ""
+    spans: Line = (
+        MARKS.get(row.decision, ("•", "dim")),
+        (f" {row.decision} by {row.reviewer}, {ago(row.created)}{tags}", "dim"),
+    )
+    return (*spans, (f"  {row.note}", "plain")) if row.note else spans
+
+
+def plan_line(home: Home, kind: SubjectKind) -> Line:
+    """How far the newest sampling plan is; nothing without one. For a worker thread."""
+    rec = reader(home)
+    plan = reviewing.find_plan(rec, kind)
+    if plan is None:
+        return ()
+    strata = progress(rec, plan.id)
+    done, items = sum(s.done for s in strata), sum(s.items for s in strata)
+    second = sum(s.twice - s.twice_done for s in strata)
+    spans: list[Span] = [("plan ", "dim"), (plan.name, "plain"), (f" {done:,}/{items:,}", "strong")]
+    if second:
+        spans.append((f", {second:,} need a second reviewer", "dim"))
+    return tuple(spans)
+
+
+class TagLine(Toned, can_focus=True):
+    """Tags on digits: a digit puts one on or off, enter keeps, esc leaves."""
+
+    DEFAULT_CSS = "TagLine { height: auto; min-height: 1; max-height: 2; background: $cursor-blurred; padding: 0 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(n), f"toggle({n})", show=False) for n in range(1, 10)),
+        Binding("enter", "keep", show=False),
+    ]
+
+    class Kept(Message):
+        """The tags were chosen."""
+
+        def __init__(self, tags: tuple[str, ...]) -> None:
+            super().__init__()
+            self.tags = tags
+
+    def __init__(self, kind: SubjectKind, id: str | None = None) -> None:
+        super().__init__(id=id, classes="hidden")
+        self.offered = TAGS[kind]
+        self.tags: tuple[str, ...] = ()
+        self._text = SafeText()
+
+    def compose(self) -> ComposeResult:
+        """One wrapped line."""
+        yield self._text
+
+    def put(self, tags: tuple[str, ...]) -> None:
+        """Begin with these tags."""
+        self.tags = tags
+        spans: list[Span] = []
+        for n, tag in enumerate(self.offered, 1):
+            spans += [(f"{n} ", "key"), (tag + "  ", "strong" if tag in tags else "dim")]
+        spans += [(f"{tag}  ", "strong") for tag in tags if tag not in self.offered]
+        self._text.put((*spans, ("⏎ keeps", "dim")))
+
+    def action_toggle(self, n: int) -> None:
+        """Put a tag on or off."""
+        if n <= len(self.offered):
+            tag = self.offered[n - 1]
+            self.put(tuple(t for t in self.tags if t != tag) if tag in self.tags else (*self.tags, tag))
+
+    def action_keep(self) -> None:
+        """Done."""
+        self.post_message(self.Kept(self.tags))
+
+
+class ReviewBar(Vertical):
+    """Who reviews, what stands, what others said (once one may see it), the plan's progress; tags and the note on demand.
+
+    `show(subject)` says what is on the screen. Decisions are made in a worker thread; while one is under way, and before
+    `show` has been answered, keys do nothing: a key held down never decides twice.
+    """
+
+    DEFAULT_CSS = """
+    ReviewBar { height: auto; max-height: 8; padding: 0; background: $surface; }
+    ReviewBar > SafeText { padding: 0 1; }
+    """
+
+    class Decided(Message):
+        """A row was added; `row.subject_id` is the subject, `undone` whether it takes something back."""
+
+        def __init__(self, row: ReviewRow, undone: bool = False) -> None:
+            super().__init__()
+            self.row, self.undone = row, undone
+
+    class Given(Message):
+        """The plan's next subject, None if there is none (`why` says so)."""
+
+        def __init__(self, subject_id: str | None, why: str = "") -> None:
+            super().__init__()
+            self.subject_id, self.why = subject_id, why
+
+    class Drafted(Message):
+        """The note as far as it is typed, so that the pane can keep it."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Left(Message):
+        """The form was left: the focus belongs to the pane again."""
+
+    def __init__(self, kind: SubjectKind, draft: str = "", id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.kind = kind
+        self.subject: str | None = None
+        self.seen: Seen | None = None
+        self._draft = draft
+        self._busy = False
+        self._line = SafeText()
+        self._tags = TagLine(kind)
+        self._note = Input(draft, placeholder="note: enter keeps it", select_on_focus=False, classes="hidden note-line")
+
+    @property
+    def shell(self) -> Workbench:
+        """The app, typed."""
+        return cast("Workbench", self.app)
+
+    @property
+    def reviewer(self) -> str:
+        """Whose decisions these are."""
+        return self.shell.reviewer
+
+    def compose(self) -> ComposeResult:
+        """The line, and the two parts of the form that open on a key."""
+        yield self._line
+        yield self._tags
+        yield self._note
+
+    def on_mount(self) -> None:
+        """The name is in view from the start."""
+        self._draw(())
+
+    def show(self, subject_id: str | None) -> None:
+        """Another subject is on the screen (or the same, changed)."""
+        if subject_id != self.subject:
+            self.seen = None
+        self.subject = subject_id
+        self._read()
+
+    def _read(self) -> None:
+        home, kind, subject, who = self.shell.home, self.kind, self.subject, self.reviewer
+
+        def work() -> tuple[str | None, Seen | None, Line]:
+            seen = reviewing.seen_by(reader(home), kind, subject, who) if subject else None
+            return subject, seen, plan_line(home, kind)
+
+        def then(found: tuple[str | None, Seen | None, Line]) -> None:
+            if found[0] == self.subject:
+                self.seen = found[1]
+                self._draw(found[2])
+
+        self._run("seen", work, then)
+
+    def _run(self, key: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        self.shell.effects.run(f"review/{self.id}/{key}", work, then)
+
+    def _draw(self, plan: Line) -> None:
+        head: list[Span] = [("as ", "dim"), (self.reviewer, "accent"), ("  ", "plain")]
+        seen = self.seen
+        if seen and seen.hidden:
+            head.append((f"{seen.hidden} other{'s'[: seen.hidden != 1]} decided: shown when you have  ", "dim"))
+        elif self.subject and not (seen and seen.shown):
+            head.append(("not reviewed  ", "dim"))
+        lines = [said_of(row) for row in (seen.shown[-4:] if seen else ())]
+        self._line.put((*head, *plan), *lines)
+
+    # What keys do ------------------------------------------------------------------------------------------------
+
+    def decide(self, decision: str) -> None:
+        """Pass or flag what is on the screen."""
+        self._add(lambda rec, subject: reviewing.decide(rec, self.kind, subject, self.reviewer, decision))
+
+    def undo(self) -> None:
+        """Take my newest decision back, whatever it was about and whenever it was made."""
+        home, who, kind = self.shell.home, self.reviewer, self.kind
+
+        def work() -> ReviewRow | None:
+            with connect(home) as rec:
+                return reviewing.undo(rec, who, kind)
+
+        def then(row: ReviewRow | None) -> None:
+            self._busy = False
+            if row is None:
+                self.shell.say("there is no decision of yours left to take back", tone="warn")
+            else:
+                stands = "nothing stands" if row.decision == "none" else f"{row.decision} stands again"
+                self.shell.say(f"taken back on {row.subject_id[:8]}: {stands}", tone="good")
+                self._told(row, True)
+
+        if not self._busy:
+            self._busy = True
+            self._run("undo", work, then)
+
+    def take(self) -> None:
+        """Ask for the next subject of the newest plan."""
+        home, kind, who = self.shell.home, self.kind, self.reviewer
+
+        def work() -> tuple[str | None, str]:
+            with connect(home) as rec:
+                plan = reviewing.find_plan(rec, kind)
+                if plan is None:
+                    return None, "there is no sampling plan yet: P makes one"
+                return take_next(rec, plan, who, now()), f"nothing of plan {plan.name} is left for {who} now"
+
+        self._run("take", work, lambda found: self.post_message(self.Given(found[0], "" if found[0] else found[1])))
+
+    def open_tags(self) -> None:
+        """Open the tags."""
+        if self.subject and self.seen is not None:
+            self._tags.put(self.seen.mine.tags if self.seen.mine else ())
+            self._tags.remove_class("hidden")
+            self._tags.focus()
+
+    def open_note(self) -> None:
+        """Open the note line; a half-written note is still there, else the note that stands."""
+        if self.subject and self.seen is not None:
+            if not self._note.value and self.seen.mine:
+                self._note.value = self.seen.mine.note
+            self._note.remove_class("hidden")
+            self._note.focus()
+
+    def close(self) -> bool:
+        """Close tags and note; False if neither was open. What is typed stays."""
+        was = not (self._tags.has_class("hidden") and self._note.has_class("hidden"))
+        self._tags.add_class("hidden")
+        self._note.add_class("hidden")
+        return was
+
+    def _add(self, decide: Callable[[Any, str], ReviewRow | None]) -> None:
+        home, subject = self.shell.home, self.subject
+        if self._busy or subject is None or self.seen is None:
+            return
+        self._busy = True
+
+        def work() -> ReviewRow | None:
+            with connect(home) as rec:
+                return decide(rec, subject)
+
+        def then(row: ReviewRow | None) -> None:
+            self._busy = False
+            if row is not None:
+                self.shell.say(f"{row.decision}: {subject[:8]} by {row.reviewer}", tone="good")
+                self._told(row, False)
+
+        self._run("decide", work, then)
+
+    def _told(self, row: ReviewRow, undone: bool) -> None:
+        if row.subject_id == self.subject:
+            self._read()
+        self.post_message(self.Decided(row, undone))
+
+    # Events ------------------------------------------------------------------------------------------------------
+
+    @on(TagLine.Kept)
+    def _tags_kept(self, message: TagLine.Kept) -> None:
+        message.stop()
+        tags = message.tags
+        self.close()
+        self.post_message(self.Left())
+        self._add(lambda rec, subject: reviewing.amend(rec, self.kind, subject, self.reviewer, tags=tags))
+
+    @on(Input.Changed)
+    def _typed(self, message: Input.Changed) -> None:
+        message.stop()
+        self.post_message(self.Drafted(message.value))
+
+    @on(Input.Submitted)
+    def _note_kept(self, message: Input.Submitted) -> None:
+        message.stop()
+        note = message.value.strip()
+        self._note.value = ""
+        self.close()
+        self.post_message(self.Left())
+        self._add(lambda rec, subject: reviewing.amend(rec, self.kind, subject, self.reviewer, note=note))
+
+
+class Reviewing(Widget):
+    """What a pane with a `ReviewBar` answers to the keys of the scope `review`."""
+
+    @property
+    def review_bar(self) -> ReviewBar:
+        """The pane's bar."""
+        return self.query_one(ReviewBar)
+
+    def action_decide(self, decision: str) -> None:
+        """Pass or flag."""
+        self.review_bar.decide(decision)
+
+    def action_tags(self) -> None:
+        """Choose tags."""
+        self.review_bar.open_tags()
+
+    def action_note(self) -> None:
+        """Write a note."""
+        self.review_bar.open_note()
+
+    def action_undo(self) -> None:
+        """Take my newest decision back."""
+        self.review_bar.undo()
+
+    def action_take(self) -> None:
+        """The next of the plan."""
+        self.review_bar.take()
+
+
+class ReviewScreen(Reviewing, ModalScreen[bool]):
+    """The bar on top of any pane, for one subject: a, f, t, m and U as everywhere, esc leaves. True if anything was said."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("review"), Binding("escape,q", "leave", show=False)]
+
+    def __init__(self, kind: SubjectKind, subject_id: str, title: str = "") -> None:
+        super().__init__()
+        self._kind, self._subject, self._title = kind, subject_id, title
+        self._changed = False
+
+    def compose(self) -> ComposeResult:
+        """What it is about, the bar, the keys."""
+        keys = (("a", "pass"), ("f", "flag"), ("t", "tags"), ("m", "note"), ("U", "undo"), ("esc", "done"))
+        with Vertical(classes="dialog"):
+            yield SafeText(
+                line((f"Review of {self._kind} {self._subject[:8]}", "strong"), ("  " + self._title, "dim")), ()
+            )
+            yield ReviewBar(self._kind, id="review-screen-bar")
+            yield SafeText((), tuple(span for key, word in keys for span in ((key, "key"), (f" {word}   ", "dim"))))
+
+    def on_mount(self) -> None:
+        """Nothing has the focus, so that single keys reach the screen."""
+        self.review_bar.show(self._subject)
+
+    @on(ReviewBar.Decided)
+    def _decided(self) -> None:
+        self._changed = True
+
+    @on(ReviewBar.Left)
+    def _left(self) -> None:
+        self.set_focus(None)
+
+    def action_take(self) -> None:
+        """There is one subject here."""
+
+    def action_leave(self) -> None:
+        """Close the form if it is open, else the screen."""
+        if self.review_bar.close():
+            self.set_focus(None)
+        else:
+            self.dismiss(self._changed)
