@@ -47,6 +47,7 @@ def group() -> None:
 @pass_home
 def build(
     home: Home,
+    /,
     workflow: str,
     name: str | None,
     train: int | None,
@@ -59,12 +60,16 @@ def build(
     from workbench.dialogue.datasets import Wanted, build_dataset
     from workbench.store.record import connect
     from workbench.workflow.load import load_workflow
+    from workbench.workflow.model import SPLITS, Split
 
     loaded = load_workflow(workflow)
-    limits = {split: n for split, n in (("train", train), ("dev", dev), ("test", test)) if n is not None}
+    limits: dict[Split, int] = {}
+    for split, most in zip(SPLITS, (train, dev, test), strict=True):
+        if most is not None:
+            limits[split] = most
     wanted = Wanted(
         limits, tuple(given["writers"]), given["review"], tuple(given["admit"]), given["distance"], given["split_by"]
-    )  # type: ignore[arg-type]  # click has checked the choices
+    )
     row = build_dataset(connect(home), loaded, name or loaded.name, wanted=wanted)
     emit(row, as_json, lambda r: f"{r.id} {r.name}: {_sizes(r.manifest)}{_left_out(r.manifest)}")
 

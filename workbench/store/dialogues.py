@@ -112,7 +112,7 @@ def set_checks(rec: Record, dialogue_id: str, status: str, checks: Iterable[obje
 def rowid_of(rec: Record, dialogue_id: str) -> int | None:
     """The row id of a dialogue: its place in a list of row ids."""
     row = rec.one("SELECT rowid FROM dialogues WHERE id = ?", (dialogue_id,))
-    return row["rowid"] if row else None
+    return int(row["rowid"]) if row else None
 
 
 def same_path(rec: Record, dialogue_id: str) -> list[str]:
@@ -135,7 +135,7 @@ def count_dialogues(rec: Record, wanted: DialogueFilter | None = None) -> int:
 def path_rank_of(rec: Record, dialogue_id: str) -> int | None:
     """The rank of the dialogue's path, None if unknown."""
     row = rec.one("SELECT path_rank FROM dialogues WHERE id = ?", (dialogue_id,))
-    return row["path_rank"] if row else None
+    return None if row is None or row["path_rank"] is None else int(row["path_rank"])
 
 
 def get_dialogue(rec: Record, dialogue_id: str) -> Dialogue | None:

@@ -69,7 +69,7 @@ class TagLine(Toned, can_focus=True):
 
     DEFAULT_CSS = "TagLine { height: auto; min-height: 1; max-height: 2; background: $cursor-blurred; padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(n), f"toggle({n})", show=False) for n in range(1, 10)),
+        *(Binding(str(n), f"put_on_or_off({n})", show=False) for n in range(1, 10)),
         Binding("enter", "keep", show=False),
     ]
 
@@ -99,7 +99,7 @@ class TagLine(Toned, can_focus=True):
         spans += [(f"{tag}  ", "strong") for tag in tags if tag not in self.offered]
         self._text.put((*spans, ("⏎ keeps", "dim")))
 
-    def action_toggle(self, n: int) -> None:
+    def action_put_on_or_off(self, n: int) -> None:
         """Put a tag on or off."""
         if n <= len(self.offered):
             tag = self.offered[n - 1]
@@ -249,7 +249,10 @@ class ReviewBar(Vertical):
                     return None, "there is no sampling plan yet: P makes one"
                 return take_next(rec, plan, who, now()), f"nothing of plan {plan.name} is left for {who} now"
 
-        self._run("take", work, lambda found: self.post_message(self.Given(found[0], "" if found[0] else found[1])))
+        def then(found: tuple[str | None, str]) -> None:
+            self.post_message(self.Given(found[0], "" if found[0] else found[1]))
+
+        self._run("take", work, then)
 
     def open_tags(self) -> None:
         """Open the tags."""
@@ -321,13 +324,16 @@ class ReviewBar(Vertical):
         self._add(lambda rec, subject: reviewing.amend(rec, self.kind, subject, self.reviewer, note=note))
 
 
-class Reviewing(Widget):
-    """What a pane with a `ReviewBar` answers to the keys of the scope `review`."""
+class Reviewing:
+    """What a pane with a `ReviewBar` answers to the keys of the scope `review`; comes before the widget among its bases.
+
+    No widget itself: Textual finds a class by the first line of its bases only.
+    """
 
     @property
     def review_bar(self) -> ReviewBar:
         """The pane's bar."""
-        return self.query_one(ReviewBar)
+        return cast(Widget, self).query_one(ReviewBar)
 
     def action_decide(self, decision: str) -> None:
         """Pass or flag."""
