@@ -262,14 +262,14 @@ def others(home: Home, dialogue_id: str) -> list[str]:
 def unreviewed(home: Home, found: Found, after: int) -> int | None:
     """The place of the next dialogue in the list that nobody has reviewed."""
     rec, n = reader(home), len(found.rowids)
-    order = [*range(after + 1, n), *range(after + 1)]
+    order: list[int] = [*range(after + 1, n), *range(after + 1)]
     for start in range(0, n, 500):
         part = order[start : start + 500]
         rows = {row.rowid: row for row in dialogue_rows(rec, [found.rowids[i] for i in part])}
         for at in part:
             row = rows.get(found.rowids[at])
             if row and row.decision is None:
-                return at
+                return int(at)
     return None
 
 
