@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.agents.parts import ScriptedClient
-from workbench.agents.audit import audit
+from workbench.agents.audit import Auditor
 from workbench.agents.compiled import compiled_agent
 from workbench.agents.conversation import hold, limits_for
 from workbench.agents.llm_user import LlmUser, user_system
@@ -28,13 +28,13 @@ def labeller(travel: Workflow) -> Labeller:
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 async def test_agenda_user_and_oracle_reach_every_terminal(travel: Workflow, labeller: Labeller, split: Split) -> None:
-    limits = limits_for(travel)
+    limits, auditor = limits_for(travel), Auditor(travel, labeller)
     for path in PathSpace(travel):
         scenario = scenario_for_path(travel, path, split, 5, deviation_share=0.5)
         conversation = await hold(Oracle(travel, scenario), AgendaUser(travel, scenario, labeller), limits)
         assert conversation.terminal == expected_terminal(travel, scenario), conversation
         assert tuple(e for m in conversation.messages for e in m.edges) == path
-        found = audit(travel, scenario, conversation)
+        found = auditor.audit(scenario, conversation)
         assert (found.errors, found.improvised, found.not_understood) == (0, 0, 0)
 
 
@@ -62,7 +62,8 @@ async def test_user_gives_up_after_two_senseless_messages_and_leaves_at_good_bye
     conversation = await hold(agent, AgendaUser(travel, scenario, labeller), limits_for(travel))
     assert conversation.ended_by == "gave_up"
     assert [m.role for m in conversation.messages] == ["agent", "user", "agent", "user"]
-    assert audit(travel, scenario, conversation).not_understood == 2
+    found = Auditor(travel, labeller).audit(scenario, conversation)
+    assert (found.not_understood, found.errors) == (2, 0)
     left = await AgendaUser(travel, scenario, labeller).answer(
         [Message("agent", "Quokka zymurgy blorp jabber wocky quux, farewell.")]
     )
@@ -103,10 +104,45 @@ async def test_audit_counts_what_the_user_did_wrong(travel: Workflow, labeller: 
     messages = list(conversation.messages)
     messages[1] = replace(messages[1], move="vague", text=f"I go to {foreign}.", nodes=("user_confirm",))
     spoilt = replace(conversation, messages=tuple(messages[:-1]), ended_by="user")
-    found = audit(travel, scenario, spoilt)
+    found = Auditor(travel, labeller).audit(scenario, spoilt)
     assert (found.misheard, found.off_plan, found.invented, found.left_early) == (
         1,
         int(scenario.plan[0].move != "vague"),
         1,
         1,
     )
+
+
+async def test_stop_words_leave_and_never_reach_the_agent(travel: Workflow, labeller: Labeller) -> None:
+    scenario = scenario_for_path(travel, PathSpace(travel)[10], "test", 5)
+    asked = [Message("agent", travel.nodes["open"].say[0].pool.evaluation[0])]
+    for said, text, ended in [
+        ("###DONE###", "", "closed"),
+        ("Thanks! ###TRANSFER###", "Thanks!", "transferred"),
+        ("###OUT-OF-SCOPE###", "", "out_of_scope"),
+        ("###LOST### ###DONE###", "", "closed"),
+        ("   ", "", "gave_up"),
+    ]:
+        turn = await LlmUser(ScriptedClient(lambda _, said=said: said), travel, scenario, labeller).answer(asked)
+        assert (turn.text, turn.ended) == (text, ended)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("We fly on 31 December.", "invented"),
+        ("As an AI language model I have no plans.", "left_role"),
+        ("Good day! What is your destination, on what dates, and for how many people?", "left_role"),
+        ("###LOST###", "left_early"),
+    ],
+)
+async def test_a_model_that_plays_the_user_badly_is_found_out(
+    travel: Workflow, labeller: Labeller, said: str, error: str
+) -> None:
+    scenario = scenario_for_path(travel, PathSpace(travel)[40], "test", 6)
+    user = LlmUser(ScriptedClient(lambda _: said), travel, scenario, labeller)
+    opening = travel.nodes["open"].say[0].pool.evaluation[0]
+    agent = compiled_agent(ScriptedClient(lambda _: opening), travel)
+    found = Auditor(travel, labeller).audit(scenario, await hold(agent, user, replace(limits_for(travel), messages=4)))
+    assert getattr(found, error) >= 1
+    assert found.errors >= 1

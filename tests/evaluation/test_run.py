@@ -6,29 +6,35 @@ import csv
 import json
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from workbench.agents.names import parse_name
+from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.model import Scenario
 from workbench.dialogue.scripted import write
 from workbench.errors import ServiceError, UserError
 from workbench.evaluation.assess import Assessor
 from workbench.evaluation.bounds import check_bounds, parse_bound
+from workbench.evaluation.design import design
 from workbench.evaluation.plan import condition_names, plan_of
 from workbench.evaluation.probe import path_pass_rate, samples
 from workbench.evaluation.rejudge import rejudge
 from workbench.evaluation.report import markdown, text, write_report
-from workbench.evaluation.run import evaluate
+from workbench.evaluation.run import alone, evaluate
+from workbench.evaluation.services import Services
 from workbench.home import Home
 from workbench.jobs.context import Stopped
 from workbench.models.client import Client, Reply, Request, Usage
+from workbench.models.ledger import BudgetSpent
 from workbench.store import connect
-from workbench.store.comparisons import get_comparison
+from workbench.store.comparisons import comparisons, get_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.record import Record
+from workbench.store.scenarios import put_scenarios
 from workbench.store.verdicts import verdicts
 from workbench.workflow.model import Workflow
 
@@ -82,8 +88,8 @@ def escalator(request: Request) -> str:
     return ESCALATES if len(request.messages) > 1 else OPENING
 
 
-def opener(model: Model) -> Callable[[str, Home], Client]:
-    return lambda name, home: model
+def opener(model: Client) -> Services:
+    return Services(lambda name, limiter: model)
 
 
 @pytest.fixture
@@ -96,7 +102,6 @@ def args(**more: Any) -> dict[str, Any]:
         "workflow": "travel_booking",
         "agents": ["compiled:fake", "oracle"],
         "scenarios": 14,
-        "concurrency": 4,
         **more,
     }
 
@@ -125,6 +130,8 @@ async def test_whole(home: Home, rec: Record, tmp_path: Path) -> None:
     json.dumps(summary)
     stored = get_comparison(rec, str(result["comparison"]))
     assert stored is not None
+    assert stored.config["design"]["hash"]
+    assert len(stored.config["design"]["traits"]) == 14
     assert (stored.status, stored.summary["statement"]) == ("done", summary["statement"])
     _reports(rec, str(result["comparison"]), tmp_path)
     assert rejudge(rec, str(result["comparison"])) == summary
@@ -192,11 +199,50 @@ async def test_infrastructure_errors_are_missing_data_and_retried(home: Home, re
     assert entry["missing"] > 0
     assert entry["n"] + entry["missing"] == 14
     assert any("server is down" in line for line in context.log_lines)
+    assert first["unfinished"] == entry["missing"]
     lost = conversations(rec, ConversationFilter(status="failed"))
     assert len(lost) == entry["missing"]
     assert not [v for v in verdicts(rec) if v.conversation_id in {c.id for c in lost}]
     second: Any = await evaluate(Context(home), rec, plan, opener(Model(escalator)))  # type: ignore[arg-type]
     assert second["summary"]["agents"]["compiled"]["missing"] == 0
+    assert second["unfinished"] == 0
+
+
+async def test_a_spent_budget_ends_it_with_figures_of_what_there_is(home: Home, rec: Record) -> None:
+    model = Model(escalator)
+
+    def dear(request: Request) -> str:
+        if model.calls > 9:
+            raise BudgetSpent("the budget of $1 is used up")
+        return escalator(request)
+
+    model.answer = dear
+    plan = plan_of(args(agents=["compiled:fake"], name="short"))
+    with pytest.raises(ServiceError, match=r"budget of .* results short"):
+        await evaluate(Context(home), rec, plan, opener(model))  # type: ignore[arg-type]
+    (row,) = comparisons(rec)
+    assert row.status == "stopped"
+    entry: Any = row.summary["agents"]["compiled"]  # type: ignore[index]
+    assert 1 <= entry["n"] < 14
+    assert entry["missing"] == 0  # not held is not broken
+    model.answer = escalator
+    done: Any = await evaluate(Context(home), rec, plan, opener(model))  # type: ignore[arg-type]
+    assert done["summary"]["agents"]["compiled"]["n"] == 14
+
+
+async def test_two_jobs_never_work_on_one_comparison(home: Home, rec: Record) -> None:
+    plan = plan_of(args(agents=["oracle"], scenarios=2))
+    first: Any = await evaluate(Context(home), rec, plan, opener(Model(escalator)))  # type: ignore[arg-type]
+    with alone(home, first["comparison"]), pytest.raises(UserError, match="another job works on comparison"):
+        await evaluate(Context(home), rec, plan, opener(Model(escalator)))  # type: ignore[arg-type]
+
+
+async def test_scenarios_shared_with_training_are_refused(home: Home, rec: Record, travel: Workflow) -> None:
+    keep_workflow(rec, travel)
+    leaked = design(travel, 3, "test", 42).scenarios[1]
+    put_scenarios(rec, [replace(leaked, id="e" * 16, split="train")])
+    with pytest.raises(UserError, match="not disjoint from training"):
+        await evaluate(Context(home), rec, plan_of(args(scenarios=3)), opener(Model(escalator)))  # type: ignore[arg-type]
 
 
 async def test_an_endless_agent_is_stopped_and_fails(home: Home, rec: Record) -> None:
@@ -226,6 +272,10 @@ def test_arguments() -> None:
         plan_of(args(agents=[]))
     with pytest.raises(UserError, match="scenarios must be at least 1"):
         plan_of(args(scenarios=0))
+    with pytest.raises(UserError, match="no judge"):
+        plan_of(args(judges=["nobody"]))
+    with pytest.raises(UserError, match="no rubric"):
+        plan_of(args(rubric="/nowhere.yaml"))
     with pytest.raises(UserError, match="training scenarios"):
         plan_of(args(split="train"))
     with pytest.raises(UserError, match="FIGURE=X"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -95,7 +96,12 @@ def app_for(fake: Fake, desk: BatchDesk | None = None) -> Starlette:
 
     def message(body: dict[str, Any], act: Act) -> dict[str, Any]:
         answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
-        content = [{"type": "text", "text": act.text}]
+        content: list[dict[str, Any]] = [{"type": "text", "text": act.text}]
+        if "tool_choice" in body and act.finish == "end_turn":
+            content = [
+                {"type": "tool_use", "id": "t1", "name": body["tool_choice"]["name"], "input": json.loads(act.text)}
+            ]
+            act = replace(act, finish="tool_use")
         return {**answer, "content": content, "stop_reason": act.finish, "usage": account.usage(body, act)}
 
     def in_batch(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -135,7 +141,5 @@ def fake_anthropic(*script: Act | str, desk: BatchDesk | None = None) -> Iterato
 
 
 def _ended(act: Act | str) -> Act:
-    from dataclasses import replace
-
     act = Act(act) if isinstance(act, str) else act
     return replace(act, finish="end_turn") if act.finish == "stop" else act

@@ -138,7 +138,11 @@ def app_for(fake: Fake) -> Starlette:
             return JSONResponse({"error": error}, status_code=act.status, headers=act.headers)
         if body.get("stream"):
             return StreamingResponse(_events(act, body), media_type="text/event-stream")
-        message = {"role": "assistant", "content": None if act.refusal else act.text, "refusal": act.refusal}
+        message: dict[str, Any] = {"role": "assistant", "content": None if act.refusal else act.text}
+        message["refusal"] = act.refusal
+        if "tool_choice" in body and act.refusal is None:
+            called = {"name": body["tool_choice"]["function"]["name"], "arguments": act.text}
+            message |= {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": called}]}
         choice = {"index": 0, "message": message, "finish_reason": act.finish, "logprobs": None}
         return JSONResponse({**_base("chat.completion", body["model"]), "choices": [choice], "usage": _usage(act)})
 

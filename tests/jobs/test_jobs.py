@@ -71,6 +71,16 @@ def test_the_same_command_again_joins_and_then_returns_the_finished(home: Home) 
     assert start(home, "count", to=4).id != first.id
 
 
+def test_the_same_command_again_goes_on_with_what_is_unfinished(home: Home) -> None:
+    first = start(home, "in_two_halves")
+    end = wait(home, first.id, timeout=60)
+    assert (end.state, end.result["unfinished"]) == ("done", 1)
+    again = start(home, "in_two_halves")
+    assert (again.id, again.attempt, again.joined) == (first.id, 2, False)
+    assert wait(home, first.id, timeout=60).result["unfinished"] == 0
+    assert start(home, "in_two_halves").joined
+
+
 def test_many_launches_at_once_start_one_process(home: Home) -> None:
     made: list[Job] = []
     threads = [threading.Thread(target=lambda: made.append(start(home, "count", to=3, pause=0.1))) for _ in range(8)]

@@ -88,3 +88,11 @@ def follows_settings(ctx: JobContext) -> dict[str, object]:
             seen = now
             ctx.event("set", concurrency=now.concurrency, paused=now.paused)
     return {}
+
+
+def in_two_halves(ctx: JobContext) -> dict[str, object]:
+    """Leave something unfinished the first time, nothing the second."""
+    mark = ctx.folder / "half"
+    left = 0 if mark.exists() else 1
+    mark.touch()
+    return {"unfinished": left}

@@ -10,8 +10,9 @@ from workbench.dialogue.model import Message
 from workbench.models.client import Reply, StopReason, Usage
 from workbench.workflow.model import Value
 
-UserEnd = Literal["closed", "gave_up", "goodbye"]
-"""Why a user leaves: the agent has closed, the user did not understand it twice, or the user itself is done."""
+UserEnd = Literal["closed", "gave_up", "goodbye", "transferred", "out_of_scope"]
+"""Why a user leaves: the agent has closed, the user did not understand it twice, the user itself is done, it was handed
+over to a person, or it was asked for what its scenario does not hold."""
 
 
 class AgentFailure(Exception):

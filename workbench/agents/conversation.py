@@ -11,6 +11,7 @@ from workbench.agents.base import Agent, AgentFailure, AgentTurn, Informed, User
 from workbench.dialogue.model import Message, Speaker
 from workbench.errors import ServiceError
 from workbench.models.client import StopReason, Usage
+from workbench.models.ledger import BudgetSpent
 from workbench.store.rows import MessageRow
 from workbench.workflow.model import Value, Workflow
 
@@ -185,13 +186,16 @@ async def hold(
     """Let `agent` and `user` talk until one of them ends it or a limit stops it.
 
     `on_message` gets each message as soon as it is complete (to store or to show it); `stopping` is asked before every
-    turn. ServiceError and AgentFailure end the conversation and are told in it; any other exception propagates.
+    turn. ServiceError and AgentFailure end the conversation and are told in it; any other exception propagates, and so
+    does BudgetSpent, which says nothing about this conversation.
     """
     talk = _Talk(agent, user, limits, on_message, stopping)
     started = time.time()
     error: str | None = None
     try:
         ended_by = await talk.run()
+    except BudgetSpent:
+        raise
     except ServiceError as failure:
         ended_by, error = "error", str(failure)
     except AgentFailure as failure:
@@ -234,7 +238,7 @@ class _Talk:
             if said.text:
                 await self.say(user_message(said, time.time(), turn))
             if said.ended:
-                return "gave_up" if said.ended == "gave_up" else "user"
+                return "gave_up" if said.ended in ("gave_up", "out_of_scope") else "user"
             if len(self.messages) >= self.limits.messages:
                 return "messages"
             if self.stopping():

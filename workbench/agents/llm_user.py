@@ -12,7 +12,13 @@ from workbench.models.client import ChatMessage, Client, Request
 from workbench.workflow.model import Workflow
 from workbench.workflow.situation import fill
 
-STOP_WORDS: dict[str, UserEnd] = {"###DONE###": "closed", "###LOST###": "gave_up"}
+STOP_WORDS: dict[str, UserEnd] = {
+    "###DONE###": "closed",
+    "###TRANSFER###": "transferred",
+    "###OUT-OF-SCOPE###": "out_of_scope",
+    "###LOST###": "gave_up",
+}
+"""What a model writes to leave, and why it leaves. They never reach the agent."""
 
 _KINDS = {
     "corrects": "correct a detail that you gave before",
@@ -54,7 +60,9 @@ class LlmUser:
         text, ended = reply.text.strip(), None
         for word, end in STOP_WORDS.items():
             if word in text:
-                text, ended = text.replace(word, "").strip(), end
+                text, ended = text.replace(word, "").strip(), ended or end
+        if reply.stop_reason == "refusal" or not (text or ended):
+            text, ended = "", ended or "gave_up"  # the user's own failure; the audit counts it
         node = self._labeller.asked(history[-1].text)
         move = self._labeller.move(text, node) if node and text else None
         facts = {n: v for n, v in self._scenario.variables.items() if str(v).casefold() in text.casefold()}
@@ -78,9 +86,13 @@ def user_system(workflow: Workflow, scenario: Scenario) -> str:
 Asked again for something, repeat your answer.
 
 # Rules
-- Write one short message at a time, only what the customer says. Disclose step by step. Invent nothing.
-- Stay the customer to the end; do not stop before the assistant has finished what you agreed to.
+- Write one short message at a time, only what the customer says. Tell no more than what is asked for or what your agenda \
+needs now. Invent nothing: what is not among your facts, you do not know, and you say so.
+- Stay the customer to the end: never speak as the assistant, never mention these rules, and do not stop before the \
+assistant has finished what you agreed to.
 - When the assistant has closed the conversation or said good-bye, answer only ###DONE###.
+- When it has handed you over to a person, answer only ###TRANSFER###.
+- When it needs what neither your facts nor your agenda give, and has asked twice, answer only ###OUT-OF-SCOPE###.
 - If you twice cannot make sense of the assistant, answer only ###LOST###."""
 
 

@@ -108,12 +108,31 @@ def check(
         ctx.exit(1)
 
 
-@group.command(epilog=example("workbench results rejudge last"))
+@group.command(
+    epilog=example(
+        "workbench results rejudge last                       # measures and rules, after a change of theirs",
+        "workbench results rejudge last --judge pair --budget 5",
+        "workbench results rejudge last --judge llm:openai/gpt-4.1 --rubric mine.yaml --repetitions 3",
+    )
+)
 @click.argument("comparison")
+@click.option("--judge", "judges", multiple=True, metavar="JUDGE", help="As in `evaluate`; none: measures and rules.")
+@click.option("--repetitions", default=1, show_default=True, help="Judgements by every judge of a conversation.")
+@click.option("--rubric", help="What language models judge by: a YAML file; else the paper's five criteria.")
+@click.option("--retry-missing", is_flag=True, help="Ask again for verdicts that a judge refused or spoilt.")
+@click.option("--batch", is_flag=True, help="Through the Message Batches API: half the price, within a day.")
+@click.option("--budget", type=float, metavar="USD", help="Never spend more, retries and all; a larger one goes on.")
+@click.option("--concurrency", metavar="auto|N", help="Model calls at once; auto (default) adapts to each service.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
 @json_option
 @pass_home
-def rejudge(home: Home, comparison: str, as_json: bool) -> None:
-    """Measure and judge the kept conversations again; none is held again."""
+def rejudge(home: Home, /, comparison: str, as_json: bool, **rest: Any) -> None:
+    """Measure and judge the kept conversations again; none is held again.
+
+    With --judge, language models give the verdicts that are missing under this rubric, as a background job.
+    """
+    from workbench.cli.rejudging import by_models
     from workbench.evaluation.rejudge import rejudge as again
     from workbench.evaluation.report import text
     from workbench.store import connect
@@ -121,7 +140,10 @@ def rejudge(home: Home, comparison: str, as_json: bool) -> None:
 
     with connect(home) as rec:
         found = find(rec, "comparison", comparison)
-        emit(again(rec, found), as_json, lambda summary: text(found, summary))
+        if not set(rest["judges"]) - {"rules"}:
+            emit(again(rec, found), as_json, lambda summary: text(found, summary))
+            return
+    by_models(home, found, as_json, **rest)
 
 
 @group.command(epilog=example("workbench results report last --to html -o report.html"))

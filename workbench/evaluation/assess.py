@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.agents.audit import Auditor
 from workbench.dialogue.labeller import Labeller
 from workbench.dialogue.model import Scenario
 from workbench.dialogue.scenarios import expected_path
@@ -69,12 +70,14 @@ class Assessor:
     """Measures conversations of one workflow; holds what is computed once (labeller, transition system, constants)."""
 
     def __init__(self, workflow: Workflow, rules: Sequence[tuple[str, str]] | None = None) -> None:
-        """`rules` are (a, b): b never before a; by default those that the graph itself implies."""
+        """`rules` are (a, b): b never before a; by default those that the graph implies and those that its file states."""
         self.workflow = workflow
         self.labeller = Labeller(workflow)
         self.procedure = Procedure(workflow)
         self.facts = FactChecker(workflow)
-        self.rules = must_precede(workflow) if rules is None else tuple(rules)
+        self.auditor = Auditor(workflow, self.labeller)
+        stated = tuple((rule.first, rule.then) for rule in workflow.rules)
+        self.rules = tuple(dict.fromkeys((*must_precede(workflow), *stated))) if rules is None else tuple(rules)
 
     def assess(self, scenario: Scenario, messages: Sequence[MessageRow], ended_by: str) -> Assessment:
         """Measure one conversation. Reads the agent's texts and the user's true moves; never the agent's own nodes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from workbench.agents.audit import Audit, audit
+from workbench.agents.audit import Audit
 from workbench.agents.conversation import Conversation
 from workbench.evaluation.assess import Assessment, Assessor
 from workbench.evaluation.plan import Row
@@ -85,7 +85,7 @@ def keep(
     with rec.write():
         put_conversation(rec, stored, messages)
         if assessment:
-            found = audit(assessor.workflow, row.scenario, conversation)
+            found = assessor.auditor.audit(row.scenario, conversation)
             put_measures(rec, [*measure_rows(row.id, assessment), *_audit_rows(row.id, found)])
             put_verdicts(rec, verdict_rows(row.id, assessor, assessment))
 

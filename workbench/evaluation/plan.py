@@ -8,9 +8,13 @@ from typing import Any
 
 from workbench.agents.names import AgentName, parse_name
 from workbench.dialogue.datasets import find_dataset
-from workbench.dialogue.generation import Order, planned_scenarios
 from workbench.dialogue.model import Scenario
 from workbench.errors import UserError
+from workbench.evaluation.design import Design, design, weigh
+from workbench.evaluation.judges import judge_models
+from workbench.evaluation.judging import Panel
+from workbench.evaluation.rubric import load_rubric
+from workbench.evaluation.rules import JUDGE as RULES
 from workbench.store.datasets import dataset_dialogues
 from workbench.store.find import find
 from workbench.store.record import Record
@@ -23,8 +27,12 @@ class EvaluationPlan:
     """The arguments of an `evaluate` job.
 
     `limits` gives an agent fewer scenarios than the others (the first so many of the same set). `dataset` names the
-    data set whose test scenarios come first; beyond them, or without it, scenarios are designed from the seed. `user`
-    is `agenda` or `llm:MODEL`. `hourly_price` is what an hour of the local machine costs in dollars, None if unknown.
+    data set whose test scenarios come first; beyond them, or without it, scenarios are designed from the seed
+    (`design.py`). `user` is `agenda` or `llm:MODEL`. `judges` are names as in `judges.py`; the rules always judge.
+    `rubric` is a packaged one's name or a file, None the paper's. `retry_missing` asks again for verdicts that a judge
+    did not give. `hourly_price` is what an hour of the local machine costs in dollars, None if unknown.
+
+    How it runs (concurrency, pause, budget, batches) is in the job's settings and no part of what it is.
     """
 
     workflow: str
@@ -33,13 +41,20 @@ class EvaluationPlan:
     split: Split = "test"
     seed: int = 42
     repetitions: int = 1
-    concurrency: int = 16
     user: str = "agenda"
     limits: Mapping[str, int] = field(default_factory=dict)
     dataset: str | None = None
     name: str = ""
     hourly_price: float | None = None
     workflow_id: str | None = None
+    judges: tuple[str, ...] = (RULES,)
+    judge_repetitions: int = 1
+    rubric: str | None = None
+    retry_missing: bool = False
+
+    def panel(self) -> Panel:
+        """The language models that judge, and by what. Raises UserError for a judge or a rubric that is not there."""
+        return Panel(judge_models(self.judges), load_rubric(self.rubric), self.judge_repetitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +73,20 @@ def plan_of(args: Mapping[str, Any]) -> EvaluationPlan:
     known = {f.name for f in fields(EvaluationPlan)}
     if unknown := sorted(set(args) - known):
         raise UserError(f"unknown argument of an evaluation: {', '.join(unknown)} (known: {', '.join(sorted(known))})")
-    plan = EvaluationPlan(**{**args, "agents": tuple(args.get("agents", ()))})
+    lists = {name: tuple(args[name]) for name in ("agents", "judges") if name in args}
+    plan = EvaluationPlan(**{**args, "agents": (), **lists})
     if not plan.agents:
         raise UserError("name at least one agent, such as compiled:RUN or oracle")
-    for name in ("scenarios", "repetitions", "concurrency"):
+    for name in ("scenarios", "repetitions", "judge_repetitions"):
         if getattr(plan, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(plan, name)}")
     if plan.split == "train":
         raise UserError("an evaluation uses the test or the dev split; training scenarios are known to the agent")
+    plan.panel()
     return plan
 
 
-def scenario_set(rec: Record, workflow: Workflow, plan: EvaluationPlan) -> list[Scenario]:
+def scenario_set(rec: Record, workflow: Workflow, plan: EvaluationPlan) -> Design:
     """The frozen set: the data set's own scenarios of the split, then designed ones; the same for every agent."""
     chosen: dict[str, Scenario] = {}
     if plan.dataset:
@@ -77,10 +94,9 @@ def scenario_set(rec: Record, workflow: Workflow, plan: EvaluationPlan) -> list[
         for dialogue, _ in dataset_dialogues(rec, dataset.id, plan.split):
             chosen.setdefault(dialogue.scenario.id, dialogue.scenario)
     if len(chosen) < plan.scenarios:
-        order = Order(plan.workflow, dev=plan.scenarios, test=plan.scenarios, seed=plan.seed)
-        for scenario in planned_scenarios(workflow, order, plan.split):
+        for scenario in design(workflow, plan.scenarios, plan.split, plan.seed).scenarios:
             chosen.setdefault(scenario.id, scenario)
-    return list(chosen.values())[: plan.scenarios]
+    return weigh(workflow, list(chosen.values())[: plan.scenarios])
 
 
 def comparison_id(rec: Record, workflow: Workflow, plan: EvaluationPlan, scenarios: list[Scenario]) -> str:

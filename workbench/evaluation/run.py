@@ -1,189 +1,132 @@
-"""The job kind `evaluate`: agents × scenarios × repetitions, held side by side, kept row by row, summed up at the
-end."""
+"""The job kind `evaluate`: agents × scenarios × repetitions, held side by side, judged, kept row by row, summed up."""
 
 from __future__ import annotations
 
 import asyncio
-import platform
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
-import workbench
-from workbench.agents.base import User
-from workbench.agents.conversation import Conversation, Limits, hold, limits_for
-from workbench.agents.names import AgentName, build_agent
-from workbench.agents.users import AgendaUser
+from workbench.agents.conversation import limits_for
 from workbench.dialogue.generation import keep_workflow
-from workbench.dialogue.model import Scenario
-from workbench.errors import UserError
+from workbench.errors import ServiceError, UserError
 from workbench.evaluation.assess import Assessor
-from workbench.evaluation.keep import keep
-from workbench.evaluation.plan import EvaluationPlan, Row, comparison_id, plan_of, rows_of, scenario_set
+from workbench.evaluation.design import Design, shared_with_training
+from workbench.evaluation.holding import Holding
+from workbench.evaluation.judging import Bench, Panel, judge_all, tasks_left
+from workbench.evaluation.plan import EvaluationPlan, comparison_id, plan_of, rows_of, scenario_set
+from workbench.evaluation.services import Services, services_of
 from workbench.evaluation.summary import summarise
 from workbench.home import Home
 from workbench.jobs.context import JobContext
-from workbench.models.client import Client
-from workbench.store.calls import put_calls
+from workbench.jobs.folder import take
+from workbench.models.ledger import BudgetSpent
 from workbench.store.comparisons import put_comparison, set_comparison
-from workbench.store.conversations import ConversationFilter, conversations
 from workbench.store.record import Record, connect
-from workbench.store.rows import CallRow, ComparisonRow
+from workbench.store.rows import ComparisonRow
 from workbench.store.scenarios import put_scenarios
 from workbench.workflow.load import load_workflow
-
-Open = Callable[[str, Home], Client]
-"""Opens the client for a model's name; `workbench.models.open.open_client` unless a test hands in its own."""
+from workbench.workflow.model import Workflow
 
 
 def main(ctx: JobContext) -> dict[str, object]:
     """Entry point of the job kind `evaluate`; `args` are the fields of `EvaluationPlan`. Returns the comparison's id
-    and summary. Stopped or killed, the same command goes on with the conversations that are missing."""
-    from workbench.models.open import open_client
-
+    and summary. Stopped or killed, the same command goes on with what is missing and asks nothing twice."""
     with connect(ctx.home) as rec:
-
-        def note(call: CallRow) -> None:
-            put_calls(rec, [call])
-
-        def open_model(name: str, home: Home) -> Client:
-            return open_client(name, home, note)
-
-        return asyncio.run(evaluate(ctx, rec, plan_of(ctx.args), open_model))
+        return asyncio.run(evaluate(ctx, rec, plan_of(ctx.args), services_of(ctx, rec)))
 
 
-async def evaluate(ctx: JobContext, rec: Record, plan: EvaluationPlan, open_model: Open) -> dict[str, object]:
-    """Hold what is missing of the plan's conversations and sum up. Raises Stopped if the job was asked to stop."""
+async def evaluate(ctx: JobContext, rec: Record, plan: EvaluationPlan, services: Services) -> dict[str, object]:
+    """Hold and judge what is missing, then sum up. Raises Stopped if the job was asked to stop, BudgetSpent once what
+    there is has been summed up. `unfinished` in the result counts what infrastructure broke: the same command retries it.
+    """
     workflow = load_workflow(plan.workflow)
     workflow_id = keep_workflow(rec, workflow)
-    scenarios = scenario_set(rec, workflow, plan)
-    put_scenarios(rec, scenarios)
-    comparison = comparison_id(rec, workflow, plan, scenarios)
+    made = frozen_set(rec, workflow, plan)
+    put_scenarios(rec, made.scenarios)
+    comparison = comparison_id(rec, workflow, plan, list(made.scenarios))
     name = plan.name or f"{workflow.name}-{comparison[:6]}"
-    config = {**asdict(plan), "scenario_ids": [s.id for s in scenarios]}
-    put_comparison(rec, ComparisonRow(comparison, workflow_id, name, config, "running"))
-    work = _Work(ctx, rec, plan, comparison, workflow_id, Assessor(workflow), limits_for(workflow), open_model)
-    try:
-        await work.run(rows_of(rec, plan, comparison, scenarios))
-    finally:
-        set_comparison(rec, comparison, "stopped")
-    ctx.check()
-    ctx.stage("summing up", "Statistics, the labeller's accuracy and the controls that the measures must pass.")
-    summary = summarise(rec, comparison, work.assessor, hourly_price=plan.hourly_price)
-    set_comparison(rec, comparison, "done", summary)
-    return {"comparison": comparison, "name": name, "summary": summary}
-
-
-class _Work:
-    """One session of an evaluation: what all conversations share."""
-
-    def __init__(
-        self,
-        ctx: JobContext,
-        rec: Record,
-        plan: EvaluationPlan,
-        comparison: str,
-        workflow_id: str,
-        assessor: Assessor,
-        limits: Limits,
-        open_model: Open,
-    ) -> None:
-        self.ctx, self.rec, self.plan = ctx, rec, plan
-        self.comparison, self.workflow_id = comparison, workflow_id
-        self.assessor, self.limits = assessor, limits
-        self._open, self._clients = open_model, dict[str, Client]()
-        self._done = self._total = self._failed = 0
-        self._provenance = {
-            "workbench": workbench.__version__,
-            "python": platform.python_version(),
-            "workflow_id": workflow_id,
-            "limits": asdict(limits),
-            "seed": plan.seed,
-        }
-
-    async def run(self, table: list[list[Row]]) -> None:
-        """Agent after agent (local models would only fight for the same cores), each with many conversations at
-        once."""
-        wanted = ConversationFilter(comparison_id=self.comparison, status="done")
-        held = {row.id for row in conversations(self.rec, wanted)}
-        self._total = sum(len(rows) for rows in table)
-        self._done = sum(row.id in held for rows in table for row in rows)
+    panel = plan.panel()
+    put_comparison(rec, ComparisonRow(comparison, workflow_id, name, _config(plan, made, panel), "running"))
+    work = Holding(ctx, rec, plan, comparison, workflow_id, Assessor(workflow), limits_for(workflow), services)
+    unreached, spent = 0, None
+    with alone(ctx.home, comparison):
         try:
-            for rows in table:
-                left = [row for row in rows if row.id not in held]
-                if left and not self.ctx.stopping:
-                    self.ctx.stage(left[0].condition, f"{len(left)} conversations with {left[0].agent.text}")
-                    await self._agent(left)
+            await work.run(rows_of(rec, plan, comparison, list(made.scenarios)))
+            unreached = await judge(ctx, rec, workflow, comparison, panel, services, plan.retry_missing)
+        except BudgetSpent as error:
+            spent = error
         finally:
-            for client in self._clients.values():
-                await client.close()
-        if self._failed:
-            self.ctx.log(
-                f"{self._failed} conversations were broken by infrastructure; run the same command to retry them"
-            )
+            await services.close()
+            set_comparison(rec, comparison, "stopped")
+        ctx.check()
+        ctx.stage("summing up", "Statistics, the labeller's accuracy and the controls that the measures must pass.")
+        summary = summarise(rec, comparison, work.assessor, hourly_price=plan.hourly_price)
+        set_comparison(rec, comparison, "stopped" if spent else "done", summary)
+    if spent:
+        raise ServiceError(f"{spent}; `workbench results {name}` shows what there is")
+    return {"comparison": comparison, "name": name, "summary": summary, "unfinished": work.broken + unreached}
 
-    async def _agent(self, rows: list[Row]) -> None:
-        gate = asyncio.Semaphore(self.plan.concurrency)
-        self.ctx.progress(self._done, self._total, "conversations", agent=rows[0].condition)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for row in rows:
-                    group.create_task(self._gated(gate, row))
-        except* UserError as errors:
-            raise first_of(errors) from None
 
-    async def _gated(self, gate: asyncio.Semaphore, row: Row) -> None:
-        async with gate:
-            await self._hold(row)
+async def judge(
+    ctx: JobContext,
+    rec: Record,
+    workflow: Workflow,
+    comparison: str,
+    panel: Panel,
+    services: Services,
+    retry_missing: bool = False,
+) -> int:
+    """Have the panel's missing verdicts on a comparison; returns how many judgements could not be reached."""
+    if not panel.judges or ctx.stopping:
+        return 0
+    tasks, total = tasks_left(rec, comparison, panel, retry_missing=retry_missing)
+    if not tasks:
+        return 0
+    who = ", ".join(panel.judges)
+    ctx.stage("judging", f"{len(tasks)} judgements by {who}, rubric {panel.rubric.name} ({panel.rubric_id})")
+    tally = await judge_all(ctx, Bench(rec, workflow, panel, services), tasks, total)
+    return tally.unreached
 
-    async def _hold(self, row: Row) -> None:
-        if self.ctx.stopping:
-            return
-        agent = build_agent(
-            row.agent,
-            self.assessor.workflow,
-            self._client(row.agent),
-            thread=row.id,
-            scenario=row.scenario,
-            reply_tokens=self.limits.reply_tokens,
+
+def frozen_set(rec: Record, workflow: Workflow, plan: EvaluationPlan) -> Design:
+    """The plan's scenarios with their weights. Raises UserError if training or dev scenarios of the record share any."""
+    made = scenario_set(rec, workflow, plan)
+    if shared := shared_with_training(rec, workflow, made.scenarios, plan.split):
+        raise UserError(
+            f"{workflow.name}: the evaluation's scenarios are not disjoint from training: {len(shared)} shared, such as "
+            f"{shared[0]}; use another split, or a workflow with more values"
         )
-        try:
-            user = self._user(row.scenario, row)
-            found = await hold(agent, user, self.limits, stopping=lambda: self.ctx.stopping)
-        finally:
-            await agent.close()
-        if found.ended_by != "stopped":
-            self._keep(row, found)
-
-    def _keep(self, row: Row, found: Conversation) -> None:
-        keep(self.rec, self.assessor, row, self.comparison, self.workflow_id, found, self._provenance)
-        self._done += not found.is_missing
-        self._failed += found.is_missing
-        if found.error:
-            self.ctx.log(f"{row.condition}, scenario {row.scenario.id}: {found.error}")
-        self.ctx.progress(self._done, self._total, "conversations", agent=row.condition, failed=self._failed)
-
-    def _client(self, agent: AgentName) -> Client | None:
-        return self._model(agent.model) if agent.model else None
-
-    def _model(self, name: str) -> Client:
-        if name not in self._clients:
-            self._clients[name] = self._open(name, self.ctx.home)
-        return self._clients[name]
-
-    def _user(self, scenario: Scenario, row: Row) -> User:
-        kind, _, model = self.plan.user.partition(":")
-        if kind == "agenda":
-            return AgendaUser(self.assessor.workflow, scenario, self.assessor.labeller, row.repetition)
-        if kind == "llm" and model:
-            from workbench.agents.llm_user import LlmUser
-
-            labeller = self.assessor.labeller
-            seed = self.plan.seed + row.repetition
-            return LlmUser(self._model(model), self.assessor.workflow, scenario, labeller, seed=seed, owner=row.id)
-        raise UserError(f'no simulated user "{self.plan.user}": choose agenda or llm:MODEL')
+    return made
 
 
-def first_of(group: BaseExceptionGroup[UserError]) -> UserError:
-    """The first error in a group, however deep: one line is enough for the user."""
-    first = group.exceptions[0]
-    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
+@contextmanager
+def alone(home: Home, comparison: str) -> Iterator[None]:
+    """One process at a time on a comparison, whatever its command was. Raises UserError if another is at it."""
+    folder = home.root / "comparisons"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    handle = take(folder / f"{comparison}.lock", 1.0)
+    if handle is None:
+        raise UserError(
+            f"another job works on comparison {comparison}: `workbench jobs list --state running` names it; wait or stop it"
+        )
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _config(plan: EvaluationPlan, made: Design, panel: Panel) -> dict[str, object]:
+    """What the comparison's row remembers: the plan, the frozen set with its weights, who judges by what."""
+    return {
+        **asdict(plan),
+        "judges": ["rules", *panel.judges],
+        "rubric": {"name": panel.rubric.name, "hash": panel.rubric_id, "criteria": panel.rubric.text},
+        "scenario_ids": [s.id for s in made.scenarios],
+        "design": {
+            "hash": made.hash,
+            "counts": made.summary(),
+            "traits": {sid: asdict(traits) for sid, traits in made.traits.items()},
+        },
+    }

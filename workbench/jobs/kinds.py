@@ -29,6 +29,7 @@ KINDS: dict[str, Kind] = {
     "generate": Kind("workbench.dialogue.generation:main", keys=True),
     "serve": Kind("workbench.models.server.job:main", service=True),
     "evaluate": Kind("workbench.evaluation.run:main", keys=True),
+    "judge": Kind("workbench.evaluation.rejudge:main", keys=True),
     "chat": Kind("workbench.agents.live:main", keys=True, service=True),
     "demo": Kind("workbench.demo.job:main"),
 }

@@ -45,7 +45,8 @@ def launch(
     """Start a job in a process of its own that outlives this one, or join the one that does the same already.
 
     Its id is a hash of kind and args (JSON values, no secrets). A running or finished job is returned as it is
-    (`joined`), one that stopped, failed or was lost goes on in the same folder; a finished service starts anew.
+    (`joined`), one that stopped, failed or was lost goes on in the same folder, and so does one whose result says that
+    something is `unfinished`; a finished service starts anew.
     `settings` (see `jobs.settings`) are no part of the id: given anew they also reach a job that runs already.
     `command` replaces the usual process; it must run `-m workbench.jobs.run {folder}`, where `{folder}` is filled in.
     Raises UserError if the job may still run on a host that is out of sight.
@@ -84,7 +85,8 @@ def _again(home: Home, job: Job, anyway: bool) -> Job:
         raise UserError(
             f"job {job.id} may still run: {now.error}; `workbench jobs resume {job.id} --anyway` starts it here"
         )
-    if now.state in ("queued", "running", "stopping") or (now.state == "done" and not kind_of(job.kind).service):
+    finished = now.state == "done" and not kind_of(job.kind).service and not now.result.get("unfinished")
+    if now.state in ("queued", "running", "stopping") or finished:
         return replace(job, joined=True)
     return _start(home, job)
 

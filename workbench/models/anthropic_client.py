@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -17,6 +18,8 @@ OPENING = "(The conversation begins. Speak first.)"
 """The user message inserted where a conversation opens with the assistant: the API wants a user to begin."""
 SILENCE = "(says nothing)"
 """What stands for an empty message, which the API refuses."""
+ANSWER = "answer"
+"""The tool whose input is the answer, for models that take a schema in no other form."""
 SAMPLING_VERSION = "2023-06-01"
 """The newest API version that takes a temperature (evaluation.md); sent only to models that still sample."""
 _CHARACTERS_A_TOKEN = 4
@@ -81,8 +84,16 @@ class AnthropicClient:
             params["system"] = [_block(system, len(system) >= minimum)]
         if shared and len(system) + sum(len(turn["content"]) for turn in shared) >= minimum:
             turns[len(shared) - 1] = {**shared[-1], "content": [_block(shared[-1]["content"], True)]}
-        if request.schema is not None and self._capability.schema:
+        if request.schema is not None and self._capability.form == "format":
             params["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.schema)}}
+        elif request.schema is not None and self._capability.form == "tool":
+            tool = {
+                "name": ANSWER,
+                "description": "Give the answer in this form.",
+                "input_schema": dict(request.schema),
+            }
+            params["tools"] = [tool]
+            params["tool_choice"] = {"type": "tool", "name": ANSWER, "disable_parallel_tool_use": True}
         if request.stop:
             params["stop_sequences"] = list(request.stop)
         if request.temperature is not None and self._capability.sampling:
@@ -133,12 +144,10 @@ class AnthropicClient:
         """`failed`, unless it says that the model does not take a parameter, which is then left out from now on."""
         if failed.status != 400:
             return failed
-        if self._capability.sampling and "temperature" in str(failed):
-            self._capability = replace(self._capability, sampling=False)
-        elif self._capability.schema and ("output_config" in str(failed) or "output format" in str(failed)):
-            self._capability = replace(self._capability, schema=False)
-        else:
+        left = self._capability.without(str(failed))
+        if left is None:
             return failed
+        self._capability = left
         return AttemptFailed("unsupported", str(failed), 400)
 
     def reply(self, text: str, reason: str | None, usage: Usage, spent: float, first: float) -> Reply:
@@ -160,7 +169,10 @@ def _block(text: str, cached: bool) -> dict[str, Any]:
 
 def to_reply(client: AnthropicClient, answer: Any, spent: float) -> Reply:
     """The SDK's message as a Reply; `spent` is seconds."""
+    called = next((b for b in answer.content if b.type == "tool_use" and b.name == ANSWER), None)
     text = "".join(block.text for block in answer.content if block.type == "text")
+    if called is not None:
+        text = json.dumps(called.input, ensure_ascii=False)
     return client.reply(text, answer.stop_reason, _usage(answer.usage), spent, spent)
 
 

@@ -15,7 +15,7 @@ from workbench.models.capabilities import capability
 from workbench.models.client import Reply, Request, StopReason, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
-_REASONS: dict[str, StopReason] = {"stop": "end", "length": "length", "content_filter": "refusal"}
+_REASONS: dict[str, StopReason] = {"stop": "end", "tool_calls": "end", "length": "length", "content_filter": "refusal"}
 
 
 def openai_key() -> str:
@@ -74,9 +74,13 @@ class OpenAIClient:
                 params["seed"] = request.seed
         if request.stop:
             params["stop"] = list(request.stop)
-        if request.schema is not None and self._capability.schema:
+        if request.schema is not None and self._capability.form == "format":
             form = {"name": "reply", "schema": dict(request.schema), "strict": True}
             params["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif request.schema is not None and self._capability.form == "tool":
+            tool = {"name": "reply", "description": "Give the answer in this form.", "parameters": dict(request.schema)}
+            params["tools"] = [{"type": "function", "function": tool}]
+            params["tool_choice"] = {"type": "function", "function": {"name": "reply"}}
         if request.choices and self._constrained:
             params["extra_body"] = {"structured_outputs": {"choice": list(request.choices)}}
         return params
@@ -88,7 +92,7 @@ class OpenAIClient:
             answer = await self._client.chat.completions.create(**self._params(request))
             spent = time.perf_counter() - began
             choice = answer.choices[0]
-            text = choice.message.content or choice.message.refusal or ""
+            text = _called(choice.message) or choice.message.content or choice.message.refusal or ""
             reason = "content_filter" if choice.message.refusal else choice.finish_reason
             return self._reply(text, reason, answer.usage, spent, spent, _scores(choice))
         except Exception as error:
@@ -128,12 +132,10 @@ class OpenAIClient:
         failed = attempt_failed(self._sdk, self.model, error)
         if failed.status not in (400, 422):
             return failed
-        if self._capability.sampling and "temperature" in str(failed):
-            self._capability = replace(self._capability, sampling=False)
-        elif self._capability.schema and ("response_format" in str(failed) or "json_schema" in str(failed)):
-            self._capability = replace(self._capability, schema=False)
-        else:
+        left = self._capability.without(str(failed))
+        if left is None:
             return failed
+        self._capability = left
         return AttemptFailed("unsupported", str(failed), failed.status)
 
     def _reply(
@@ -152,6 +154,12 @@ class OpenAIClient:
     async def close(self) -> None:
         """Release connections."""
         await self._client.close()
+
+
+def _called(message: Any) -> str:
+    """The arguments of the tool that was called (JSON text), "" if none was."""
+    calls = message.tool_calls or []
+    return str(calls[0].function.arguments) if calls and calls[0].type == "function" else ""
 
 
 def _scores(choice: Any) -> dict[str, object]:

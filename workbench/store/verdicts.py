@@ -24,6 +24,12 @@ def put_verdicts(rec: Record, rows: Iterable[VerdictRow]) -> int:
     return rec.put("verdicts", (_columns(row) for row in rows))
 
 
+def drop_verdicts(rec: Record, ids: Iterable[str]) -> None:
+    """Forget verdicts that are to be had anew (one that was missing and is asked for again)."""
+    for verdict_id in ids:
+        rec.execute("DELETE FROM verdicts WHERE id = ?", (verdict_id,))
+
+
 def verdicts(rec: Record, conversation_id: str | None = None, comparison_id: str | None = None) -> list[VerdictRow]:
     """Verdicts on one conversation or on all of a comparison, by conversation, criterion, judge and repetition."""
     where = Where()

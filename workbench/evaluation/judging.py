@@ -1,0 +1,242 @@
+"""Judging kept conversations with language models: what is missing of the verdicts, one request a conversation, judge and
+repetition, kept as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import workbench
+from workbench.dialogue.slots import Slots
+from workbench.errors import ServiceError
+from workbench.evaluation.judge_prompt import (
+    PROMPT_VERSION,
+    Case,
+    Opinion,
+    asked_again,
+    notes_for,
+    read_answer,
+    request_for,
+)
+from workbench.evaluation.rubric import Rubric, rubric_hash
+from workbench.evaluation.services import Services
+from workbench.jobs.context import JobContext
+from workbench.models.client import Client, Reply, Request
+from workbench.models.ledger import BudgetSpent
+from workbench.models.limiter import each
+from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
+from workbench.store.record import Record
+from workbench.store.rows import VerdictRow
+from workbench.store.scenarios import get_scenario
+from workbench.store.verdicts import drop_verdicts, put_verdicts, verdicts
+from workbench.workflow.hashing import digest
+from workbench.workflow.model import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One judgement to be had: all criteria of a rubric on one conversation. `id` owns its calls in the ledger."""
+
+    conversation: str
+    scenario: str | None
+    judge: str
+    repetition: int
+    rubric: str
+
+    @property
+    def id(self) -> str:
+        """The hash of all that it depends on."""
+        return digest([self.conversation, self.judge, self.repetition, self.rubric])
+
+    @property
+    def owner(self) -> str:
+        """The owner of its calls."""
+        return f"verdict:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Who judges, by what, how often. `rubric_id` is the hash that stands in every verdict."""
+
+    judges: tuple[str, ...]
+    rubric: Rubric
+    repetitions: int = 1
+
+    @property
+    def rubric_id(self) -> str:
+        """The hash of the rubric's words and of the prompt around them."""
+        return rubric_hash(self.rubric, PROMPT_VERSION)
+
+
+def tasks_left(
+    rec: Record, comparison: str, panel: Panel, seed: int = 0, *, retry_missing: bool = False
+) -> tuple[list[Task], int]:
+    """The judgements that are not in the record, in shuffled order, and how many there are in all.
+
+    `retry_missing` also takes up those that were had with a criterion missing (refused, malformed, false quotation).
+    """
+    known: Counter[tuple[str, str, int]] = Counter()
+    faulty: set[tuple[str, str, int]] = set()
+    for row in verdicts(rec, comparison_id=comparison):
+        if row.rubric_hash == panel.rubric_id:
+            place = (row.conversation_id, row.judge, row.rep)
+            known[place] += 1
+            if row.score is None:
+                faulty.add(place)
+    every = [
+        Task(c.id, c.scenario_id, judge, repetition, panel.rubric_id)
+        for c in conversations(rec, ConversationFilter(comparison_id=comparison, status="done"))
+        for judge in panel.judges
+        for repetition in range(panel.repetitions)
+    ]
+    left = []
+    for task in every:
+        place = (task.conversation, task.judge, task.repetition)
+        if known[place] < len(panel.rubric.criteria) or (retry_missing and place in faulty):
+            left.append(task)
+    Random(f"judging|{comparison}|{seed}").shuffle(left)
+    return left, len(every)
+
+
+class Bench:
+    """Judges at work on one workflow's conversations."""
+
+    def __init__(self, rec: Record, workflow: Workflow, panel: Panel, services: Services) -> None:
+        self.rec, self.panel, self.services = rec, panel, services
+        self._workflow, self._slots = workflow, Slots(workflow)
+        self._notes: dict[str, str] = {}
+
+    async def judge(self, task: Task, client: Client) -> tuple[Opinion, ...]:
+        """Ask, read, ask once more where the answer cannot be used, and keep the verdicts. Raises ServiceError."""
+        case = self.case(task)
+        if not any(role == "agent" and text.strip() for role, text in case.lines):
+            opinions = tuple(Opinion(c.id, None, missing="empty transcript") for c in self.panel.rubric.criteria)
+            self._keep(task, opinions, None, 0)
+            return opinions
+        request = self.request(task, case)
+        reply = await client.complete(request)
+        opinions, asked = read_answer(reply, case, self.panel.rubric), 1
+        if (again := self.second_request(request, reply, opinions)) is not None:
+            reply, asked = await client.complete(again), 2
+            opinions = better(opinions, read_answer(reply, case, self.panel.rubric))
+        self._keep(task, opinions, reply, asked)
+        return opinions
+
+    def case(self, task: Task) -> Case:
+        """The conversation as the judge gets it: no name of an agent, no node."""
+        if task.scenario not in self._notes:
+            scenario = get_scenario(self.rec, task.scenario or "")
+            self._notes[task.scenario or ""] = notes_for(self._workflow, scenario, self._slots) if scenario else "none"
+        lines = tuple((m.role, m.text) for m in conversation_messages(self.rec, task.conversation))
+        return Case(task.conversation, lines, self._notes[task.scenario or ""])
+
+    def request(self, task: Task, case: Case) -> Request:
+        """The first request of a task."""
+        return request_for(case, self.panel.rubric, judge=task.judge, repetition=task.repetition, owner=task.owner)
+
+    def second_request(self, request: Request, reply: Reply, opinions: Sequence[Opinion]) -> Request | None:
+        """What to ask once more: nothing after a refusal or where every criterion has its score."""
+        faults = [o for o in opinions if o.missing]
+        return asked_again(request, reply, faults) if faults and reply.stop_reason != "refusal" else None
+
+    def _keep(self, task: Task, opinions: Sequence[Opinion], reply: Reply | None, asked: int) -> None:
+        how = {
+            "task": task.id,
+            "model": reply.model if reply else task.judge,
+            "workbench": workbench.__version__,
+            "prompt": PROMPT_VERSION,
+            "asked": asked,
+            "sampling": reply.detail.get("sampling", "temperature 0") if reply else None,
+        }
+        rows = [
+            VerdictRow(
+                id=digest([task.id, o.criterion]),
+                conversation_id=task.conversation,
+                judge=task.judge,
+                criterion=o.criterion,
+                score=None if o.score is None else float(o.score),
+                evidence=_evidence(o),
+                rubric_hash=task.rubric,
+                rep=task.repetition,
+                provenance=how,
+            )
+            for o in opinions
+        ]
+        with self.rec.write():
+            drop_verdicts(self.rec, [row.id for row in rows])
+            put_verdicts(self.rec, rows)
+            self.services.forget(task.owner)
+
+
+def better(first: Sequence[Opinion], second: Sequence[Opinion]) -> tuple[Opinion, ...]:
+    """The first answer's opinions, those that could not be had replaced by the second's."""
+    again = {o.criterion: o for o in second}
+    return tuple(o if o.missing is None else again.get(o.criterion, o) for o in first)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a session of judging came to: judgements had, criteria missing by reason, judgements not reached."""
+
+    done: int = 0
+    unreached: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+
+
+async def judge_all(ctx: JobContext, bench: Bench, tasks: Sequence[Task], total: int) -> Tally:
+    """Do the tasks, the judges side by side, each as many at once as its service takes.
+
+    Tasks that a service failed are counted and left for the next run. Raises Stopped, BudgetSpent.
+    """
+    tally = Tally(total - len(tasks))
+
+    async def one(task: Task, client: Client) -> None:
+        if ctx.stopping:
+            return
+        try:
+            opinions = await bench.judge(task, client)
+        except BudgetSpent:
+            raise
+        except ServiceError as error:
+            tally.unreached += 1
+            if tally.unreached <= _TOLD:
+                ctx.log(f"judge {task.judge}, conversation {task.conversation}: {error}")
+            return
+        tally.done += 1
+        tally.missing.update(o.missing for o in opinions if o.missing)
+        ctx.progress(tally.done, total, "judgements", judge=task.judge, failed=tally.unreached)
+
+    async def all_of(judge: str) -> None:
+        client, limiter = await bench.services.judge(judge)
+        await each([t for t in tasks if t.judge == judge], lambda task: one(task, client), limiter)
+
+    ctx.progress(tally.done, total, "judgements")
+    await together(all_of(judge) for judge in bench.panel.judges)
+    if tally.unreached:
+        ctx.log(f"{tally.unreached} judgements could not be reached; the same command asks for them alone")
+    return tally
+
+
+async def together(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """All of them at once; the first error, once the others have come to their own end."""
+    found = await asyncio.gather(*works, return_exceptions=True)
+    for error in found:
+        if isinstance(error, BaseException):
+            raise error
+
+
+_TOLD = 20
+"""Errors told one by one in a log; the rest are in the count."""
+
+
+def _evidence(opinion: Opinion) -> dict[str, object]:
+    quotes = [{"message": index, "quote": words} for index, words in opinion.quotes]
+    found: dict[str, object] = {"why": opinion.why, "quotes": quotes, "quote": quotes[0]["quote"] if quotes else ""}
+    if opinion.missing:
+        found["missing"] = opinion.missing
+    if opinion.capped is not None:
+        found["capped_from"] = opinion.capped
+    return found
