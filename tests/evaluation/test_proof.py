@@ -91,6 +91,9 @@ def kill_when_held(home: Home, fake: Frontier, args: dict[str, Any]) -> bool:
     os.killpg(int(read_json(job.folder / "process.json")["pid"]), signal.SIGKILL)
     wait(home, job.id, timeout=PATIENCE)
     assert status(home, job.id).state == "lost"
+    while fake.waiting:  # the service has noticed, too, that nobody waits for these any more
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     return True
 
 

@@ -32,7 +32,8 @@ CRITERIA = ("task_success", "information_accuracy", "consistency", "graceful_han
 @dataclass
 class Frontier:
     """Both services, at `anthropic` and `openai`. `answered` counts whole answers by request; `asked` all requests;
-    `second` holds the requests that ask a judge once more.
+    `second` holds the requests that ask a judge once more. `held` counts requests that had to wait, `waiting` those that
+    wait now.
 
     `hostile`: the share of requests that are met with trouble first, and of judgements that are spoilt. After
     `hold_after` answers everything waits until `release` is called: the moment to kill a client.
@@ -46,6 +47,7 @@ class Frontier:
     asked: Counter[str] = field(default_factory=Counter)
     second: set[str] = field(default_factory=set)
     held: int = 0
+    waiting: int = 0
     _go: threading.Event = field(default_factory=threading.Event)
 
     def release(self) -> None:
@@ -129,10 +131,14 @@ def app_for(fake: Frontier) -> Starlette:
         key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         if fake.hold_after is not None and sum(fake.answered.values()) >= fake.hold_after:
             fake.held += 1
-            while not fake._go.is_set():
-                if await request.is_disconnected():
-                    return PlainTextResponse("", status_code=500)
-                await asyncio.sleep(0.01)
+            fake.waiting += 1
+            try:
+                while not fake._go.is_set():
+                    if await request.is_disconnected():
+                        return PlainTextResponse("", status_code=500)
+                    await asyncio.sleep(0.01)
+            finally:
+                fake.waiting -= 1
         wrong = await trouble(key)
         if wrong is not None:
             return wrong
