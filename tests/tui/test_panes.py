@@ -62,7 +62,7 @@ async def test_a_path_is_chosen_and_said_aloud(app: Workbench) -> None:
         assert before
         await press(pilot, "s")
         assert app.query_one("#sample", Transcript).bubbles != before
-        await press(pilot, "slash", "1", "enter")
+        await press(pilot, "number_sign", "1", "enter")
         assert app.state.workflows.path == "1"
         await press(pilot, "o", "down", "down")
         assert app.state.workflows.node is not None

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.output import emit, example, json_option
+from workbench.cli.output import emit, example, json_option, pass_home
 from workbench.errors import UserError
+from workbench.home import Home
 
 if TYPE_CHECKING:
+    from workbench.workflow.choosing import Chosen
     from workbench.workflow.model import Workflow
-    from workbench.workflow.paths import Path, PathSpace
+    from workbench.workflow.paths import Order, Path, PathSpace
 
 
 @click.command(
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         "workbench paths travel_booking --count",
         "workbench paths insurance_claims --terminal denied --through appeal --limit 5 --json",
         "workbench paths travel_booking --sample 3 --seed 7",
+        "workbench paths travel_booking --not-covered-by last --count",
     )
 )
 @click.argument("workflow")
@@ -37,9 +40,18 @@ if TYPE_CHECKING:
 @click.option("--through", multiple=True, help="Only paths that meet this node or edge.")
 @click.option("--avoiding", multiple=True, help="Only paths that do not meet this node or edge.")
 @click.option("--steps", metavar="LOW-HIGH", help="Only paths of so many steps, such as 4-9.")
+@click.option("--covered-by", "covered", multiple=True, metavar="DATASET", help="Only paths of its dialogues.")
+@click.option(
+    "--not-covered-by", "uncovered", multiple=True, metavar="DATASET", help="Only paths it has no dialogue of."
+)
+@click.option("--seen-in", "seen", multiple=True, metavar="COMPARISON", help="Only paths that its scenarios demand.")
+@click.option("--not-seen-in", "unseen", multiple=True, metavar="COMPARISON", help="Only paths none of them demands.")
 @click.option("--order", type=click.Choice(["lexicographic", "steps"]), default="lexicographic", show_default=True)
 @json_option
+@pass_home
 def command(
+    home: Home,
+    /,
     workflow: str,
     count: bool,
     max_visits: int | None,
@@ -49,76 +61,69 @@ def command(
     start: int,
     limit: int,
     as_json: bool,
+    order: Order,
     **filters: Any,
 ) -> None:
-    """Count, list or sample the paths of a workflow. Filters combine."""
+    """Count, list or sample the paths of a workflow. Filters combine; a rank is a position among what they leave."""
     from workbench.workflow.load import load_workflow
+    from workbench.workflow.summary import bounded_space
 
     loaded = load_workflow(workflow)
-    space = _space(loaded, max_visits, **filters)
+    chosen = _choose(home, loaded, bounded_space(loaded, max_visits).ordered(order), **filters)
     if count:
-        emit(_counts(loaded, space), as_json, _render_counts)
+        emit(_counts(loaded, chosen), as_json, _render_counts)
         return
     notes: list[str] = []
-    paths = _chosen(space, sample, seed, cover, start, limit, notes)
-    size = space.size()
+    paths = _picked(chosen, sample, seed, cover, start, limit, notes)
+    size = chosen.size()
     data = {
         "workflow": loaded.name,
         "count": size.least,
         "exact": size.exact,
         "notes": notes,
-        "paths": [_told(loaded, space, path) for path in paths],
+        "paths": [_told(loaded, chosen, path) for path in paths],
     }
     emit(data, as_json, lambda found: _render_paths(found, str(size)))
 
 
-def _space(
-    workflow: Workflow,
-    max_visits: int | None,
-    terminal: tuple[str, ...],
-    through: tuple[str, ...],
-    avoiding: tuple[str, ...],
-    steps: str | None,
-    order: Any,
-) -> PathSpace:
-    from workbench.workflow.summary import bounded_space
+def _choose(home: Home, workflow: Workflow, space: PathSpace, terminal: tuple[str, ...], through: tuple[str, ...],
+            avoiding: tuple[str, ...], steps: str | None, covered: tuple[str, ...], uncovered: tuple[str, ...],
+            seen: tuple[str, ...], unseen: tuple[str, ...]) -> Chosen:  # fmt: skip
+    from workbench.dialogue.walked import choose_paths
+    from workbench.store import connect
+    from workbench.workflow.choosing import PathFilter
 
-    space = bounded_space(workflow, max_visits)
-    space = space.terminal(*terminal) if terminal else space
-    space = space.through(*through) if through else space
-    space = space.avoiding(*avoiding) if avoiding else space
-    if steps:
-        low, _, high = steps.partition("-")
-        if not (low or "1").isdecimal() or not (high or low or "x").isdecimal():
-            raise UserError(f"--steps {steps}: give a number or a range such as 4-9")
-        space = space.steps(int(low or 1), int(high) if high else (None if "-" in steps else int(low)))
-    return space.ordered(order) if order != "lexicographic" else space
+    wanted = PathFilter(terminal, through, avoiding, 1, None, covered, uncovered, seen, unseen)
+    wanted = wanted.steps(steps) if steps else wanted
+    record = connect(home, readonly=True) if covered or uncovered or seen or unseen else None
+    return choose_paths(record, workflow, space, wanted)
 
 
-def _chosen(
-    space: PathSpace, sample: int | None, seed: int, cover: str | None, start: int, limit: int, notes: list[str]
+def _picked(
+    chosen: Chosen, sample: int | None, seed: int, cover: str | None, start: int, limit: int, notes: list[str]
 ) -> Iterator[Path]:
     if sample is not None:
-        drawn = space.sample(sample, seed)
+        drawn = chosen.sample(sample, seed)
         if not drawn.uniform:
             notes.append("too many paths to count: the sample is not uniform")
         return iter(drawn)
     if cover is not None:
-        covered = space.cover("edges" if cover == "edges" else "hub choices")
+        if chosen.only is not None or chosen.without:
+            raise UserError("--cover goes with the graph's own filters, not with those of data sets and evaluations")
+        covered = chosen.space.cover("edges" if cover == "edges" else "hub choices")
         if covered.missing:
             notes.append(f"on no path: {', '.join(covered.missing)}")
         if covered.undecided:
             notes.append(f"no path found for: {', '.join(covered.undecided)}")
         return iter(covered)
-    return islice(space.listing(start), limit)
+    return islice(chosen.listing(start), limit)
 
 
-def _told(workflow: Workflow, space: PathSpace, path: Path) -> dict[str, Any]:
+def _told(workflow: Workflow, chosen: Chosen, path: Path) -> dict[str, Any]:
     from workbench.workflow.paths import path_nodes
 
     nodes = path_nodes(workflow, path)
-    rank = space.rank(path) if space.exact else None
-    return {"rank": rank, "steps": len(nodes), "terminal": nodes[-1], "nodes": nodes, "edges": path}
+    return {"rank": chosen.position(path), "steps": len(nodes), "terminal": nodes[-1], "nodes": nodes, "edges": path}
 
 
 def _render_paths(data: dict[str, Any], size: str) -> str:
@@ -129,16 +134,16 @@ def _render_paths(data: dict[str, Any], size: str) -> str:
     return "\n".join([*lines, *data["notes"]])
 
 
-def _counts(workflow: Workflow, space: PathSpace) -> dict[str, Any]:
-    size = space.size()
+def _counts(workflow: Workflow, chosen: Chosen) -> dict[str, Any]:
+    size = chosen.size()
     return {
         "workflow": workflow.name,
-        "max_visits": space.max_visits,
+        "max_visits": chosen.space.max_visits,
         "count": size.least,
         "exact": size.exact,
         "estimate": size.estimate,
-        "by_terminal": space.by_terminal() if size.exact else None,
-        "by_steps": space.by_steps() if size.exact else None,
+        "by_terminal": chosen.by_terminal() if size.exact else None,
+        "by_steps": chosen.by_steps() if size.exact else None,
     }
 
 

@@ -1,43 +1,35 @@
 """Which place of the procedure speaks in a text: agent messages by their act, user messages by their move.
 
 The references are the *evaluation* phrasings of the workflow and its prompts, never the training pool, so that an agent
-cannot score by echo. Values are abstracted to slots (a date, an amount, a package), words to stems and character
-n-grams; a multinomial logistic regression weighs them. Deterministic, fitted in milliseconds, no dependency but numpy.
+cannot score by echo. `classifier.py` says which of them a text is most like.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-import numpy as np
-from numpy.typing import NDArray
-
+from workbench.dialogue.classifier import Reference, TextClassifier
 from workbench.dialogue.slots import Slots
 from workbench.workflow.model import Edge, Phrasing, Workflow
 
-Array = NDArray[np.float64]
-
-LEAST_PROBABILITY = 0.35
+LEAST_PROBABILITY = 0.3
 """Below this the best act is a guess: the answer is "unknown"."""
-LEAST_FOR_CLOSING = 0.45
+LEAST_FOR_CLOSING = 0.4
 """The same for an act that ends the talk: a user who believes it leaves."""
 LEAST_KNOWN = 0.25
 """Least share of a text's words (weighted by rarity) that the references must know for its act to count."""
 
+MOST_LIKE_A_USER = 0.95
+"""From this chance on that a user and not an agent wrote a text, it is no act: an agent that echoes its user does
+nothing of the procedure. Of left-out evaluation wordings of agents, 1 to 4% are lost by it.
+"""
+
 _ASIDE = ""
 """The class of what an agent says beside its act: an aside's answer, a correction's acknowledgement."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_STOP = frozenset(
-    re.findall(r"\w+", "a an the and or of to in is are it for with on at by that this you your i we do does be have")
-)
-_SPEECH_ACTS = {
-    "greeting": re.compile(r"^\W*(hello|hi|hey|welcome|greetings|good (day|morning|afternoon|evening))\b"),
-    "farewell": re.compile(r"\b(goodbye|good bye|bye|farewell|take care|have a (good|great|nice|lovely))\b"),
-    "question": re.compile(r"\?\s*$"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,69 +58,6 @@ class Label:
         return "+".join(self.act.units)
 
 
-class TextClassifier:
-    """Multinomial logistic regression on slots, stems and character 4-grams, trained in its dual form."""
-
-    def __init__(self, rows: Sequence[tuple[str, str, float]], slots: Slots, iterations: int = 250) -> None:
-        """`rows` are (class, template or text, weight). ValueError without rows."""
-        if not rows:
-            raise ValueError("nothing to learn from")
-        self._slots = slots
-        self.classes = list(dict.fromkeys(label for label, _, _ in rows))
-        features = [self._features(text) for _, text, _ in rows]
-        owners: dict[str, set[str]] = {}
-        for (label, _, _), (words, _) in zip(rows, features, strict=True):
-            for word in words:
-                owners.setdefault(word, set()).add(label)
-        total = len(self.classes)
-        self._rarity = {word: float(np.log((total + 1) / (len(seen) + 0.5))) for word, seen in owners.items()}
-        self._unseen = float(np.log((total + 1) / 0.5))
-        self._column = {word: index for index, word in enumerate(self._rarity)}
-        self._marks = [*slots.kinds, *_SPEECH_ACTS]
-        matrix = np.array([self._vector(words, marks) for words, marks in features])
-        targets = np.array([self.classes.index(label) for label, _, _ in rows])
-        self._weights = _fit(matrix, targets, _balanced(targets, np.array([w for _, _, w in rows])), iterations)
-
-    def probabilities(self, text: str) -> dict[str, float]:
-        """The chance of every class, given that it is one of them."""
-        z = self._vector(*self._features(text)) @ self._weights
-        p = np.exp(z - z.max())
-        return dict(zip(self.classes, (p / p.sum()).tolist(), strict=True))
-
-    def known(self, text: str) -> float:
-        """Share of the text's words, weighted by rarity, that occur in any reference; slots count as known."""
-        words, marks = self._features(text)
-        stems = [w for w in words if w.startswith("w:") and w[2:] not in _STOP]
-        here = sum(self._rarity[w] for w in stems if w in self._rarity) + 0.5 * sum(
-            m in self._slots.kinds for m in marks
-        )
-        there = sum(self._unseen for w in stems if w not in self._rarity)
-        return here / (here + there) if here + there else 0.0
-
-    def _features(self, text: str) -> tuple[dict[str, float], set[str]]:
-        plain, slots = self._slots.abstract(text)
-        lower = plain.lower()
-        marks = set(slots) | {name for name, pattern in _SPEECH_ACTS.items() if pattern.search(lower)}
-        words: dict[str, float] = {}
-        for word in re.findall(r"[^\W\d_]+", lower):
-            stem = _stem(word)
-            words[f"w:{stem}"] = 0.5 if word in _STOP else 1.0
-            for start in range(len(stem) - 1):
-                words[f"c:{f'^{stem}$'[start : start + 4]}"] = 0.5
-        return words, marks
-
-    def _vector(self, words: dict[str, float], marks: Iterable[str]) -> Array:
-        vector = np.zeros(len(self._column) + len(self._marks))
-        for word, weight in words.items():
-            if word in self._column:
-                vector[self._column[word]] = weight * self._rarity[word]
-        norm = np.linalg.norm(vector)
-        vector /= norm or 1.0
-        there = set(marks)
-        vector[len(self._column) :] = [(2.0 if m in there else -2.0) / len(self._marks) ** 0.5 for m in self._marks]
-        return vector
-
-
 class Labeller:
     """Reads single messages of a workflow. Fitted once, then pure; the same one serves every agent."""
 
@@ -137,7 +66,9 @@ class Labeller:
         self._workflow = workflow
         self._slots = Slots(workflow)
         self._acts = {"+".join(act.units): act for act, _ in _acts(workflow)}
-        self._agent = TextClassifier(list(_agent_rows(workflow)), self._slots)
+        references = list(agent_references(workflow))
+        self._agent = TextClassifier(references, self._slots)
+        self._speaker = TextClassifier(list(_speaker_rows(workflow, references)), self._slots)
         self._users: dict[str, TextClassifier] = {}
 
     @property
@@ -151,7 +82,7 @@ class Labeller:
         Leading sentences that answer an aside or acknowledge a correction belong to no place and are passed over.
         """
         text = self._without_aside(text)
-        if self._agent.known(text) < LEAST_KNOWN:
+        if self._agent.known(text) < LEAST_KNOWN or self._by_a_user(text):
             return None
         name, score = max(self._agent.probabilities(text).items(), key=lambda item: item[1])
         if name == _ASIDE:
@@ -187,6 +118,9 @@ class Labeller:
             return None
         chances = reader.probabilities(text)
         return max(chances, key=lambda move: chances[move])
+
+    def _by_a_user(self, text: str) -> bool:
+        return self._speaker.probabilities(text).get("user", 0.0) >= MOST_LIKE_A_USER
 
     def _without_aside(self, text: str) -> str:
         sentences = _SENTENCE_END.split(text.strip())
@@ -237,27 +171,31 @@ def _acts(workflow: Workflow) -> list[tuple[Act, str | None]]:
     return list(found)
 
 
-def _agent_rows(workflow: Workflow) -> Iterator[tuple[str, str, float]]:
-    """References of every act: its evaluation wording, alone and after what an agent says to an aside; prompts,
-    lightly."""
-    for act, before in _acts(workflow):
+def agent_references(workflow: Workflow) -> Iterator[Reference]:
+    """References of every act: its evaluation wording and, lightly, its prompts; and of what is said beside an act."""
+    for act in dict.fromkeys(act for act, _ in _acts(workflow)):
         name = "+".join(act.units)
         wordings = [list(_evaluation(_says(workflow, unit))) for unit in act.units]
         texts = [
             " ".join(part or own[0] for part, own in zip(row, wordings, strict=True)) for row in zip_longest(*wordings)
         ]
-        replies = [r for d in workflow.deviations if before in d.at for r in d.reply.evaluation]
         for text in texts:
-            yield name, text, 1.0
-            for reply in replies:
-                yield name, f"{reply} {text}", 1.0
-        yield name, " ".join(_purpose(workflow, unit) for unit in act.units), 0.1
+            yield Reference(name, text, wording=text)
+        yield Reference(name, " ".join(_purpose(workflow, unit) for unit in act.units), 0.1)
     for deviation in workflow.deviations:
         for reply in deviation.reply.evaluation:
-            yield _ASIDE, reply, 1.0
+            yield Reference(_ASIDE, reply, wording=reply)
 
 
-def _user_rows(workflow: Workflow, node: str) -> Iterator[tuple[str, str, float]]:
+def _speaker_rows(workflow: Workflow, agent: Iterable[Reference]) -> Iterator[Reference]:
+    """References of who speaks: the agents' evaluation wording, and the users'."""
+    yield from dict.fromkeys(replace(row, label="agent", weight=1.0) for row in agent if row.wording is not None)
+    for node in workflow.nodes.values():
+        for text in dict.fromkeys(text for move in node.moves for text in _evaluation(move.say)):
+            yield Reference("user", text, wording=text)
+
+
+def _user_rows(workflow: Workflow, node: str) -> Iterator[Reference]:
     """References of every move at a user node: evaluation wording, alone and with personas and deviations around it."""
     before = [p for persona in workflow.personas for p in persona.before.evaluation]
     for move in workflow.nodes[node].moves:
@@ -268,13 +206,13 @@ def _user_rows(workflow: Workflow, node: str) -> Iterator[tuple[str, str, float]
             for text in d.say.evaluation
         ]
         for text in _evaluation(move.say):
-            yield move.id, text, 1.0
+            yield Reference(move.id, text, wording=text)
             for words in before:
-                yield move.id, f"{words} {text}", 0.2
+                yield Reference(move.id, f"{words} {text}", 0.2, text)
             for words in added:
-                yield move.id, f"{text} {words}", 0.2
+                yield Reference(move.id, f"{text} {words}", 0.2, text)
         if move.description:
-            yield move.id, move.description, 0.1
+            yield Reference(move.id, move.description, 0.1)
 
 
 def _says(workflow: Workflow, unit: str) -> tuple[Phrasing, ...]:
@@ -290,35 +228,3 @@ def _purpose(workflow: Workflow, unit: str) -> str:
 def _evaluation(phrasings: Iterable[Phrasing]) -> Iterator[str]:
     for phrasing in phrasings:
         yield from phrasing.pool.evaluation
-
-
-def _stem(word: str) -> str:
-    """The word without a plural ending, cut to six letters: enough to join travel, travels, travelling and
-    traveller."""
-    if word.endswith("ies") and len(word) > 4:
-        word = word[:-3] + "y"
-    elif word.endswith("s") and not word.endswith("ss") and len(word) > 3:
-        word = word[:-1]
-    return word[:6]
-
-
-def _balanced(targets: NDArray[np.intp], weights: Array) -> Array:
-    """Weights that give every class the same total, mean 1."""
-    totals = np.bincount(targets, weights=weights)
-    balanced = weights / totals[targets]
-    return np.asarray(balanced / balanced.mean())
-
-
-def _fit(matrix: Array, targets: NDArray[np.intp], weights: Array, iterations: int, decay: float = 1e-3) -> Array:
-    """Weights (features × classes) of a logistic regression by gradient descent with momentum on the Gram matrix."""
-    rows, classes = len(matrix), int(targets.max()) + 1
-    gram = matrix @ matrix.T
-    truth = np.eye(classes)[targets]
-    dual, speed = np.zeros((rows, classes)), np.zeros((rows, classes))
-    for _ in range(iterations):
-        z = gram @ dual
-        p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
-        speed = 0.8 * speed - 1.0 * ((p - truth) * weights[:, None] / rows + decay * dual)
-        dual += speed
-    return np.asarray(matrix.T @ dual)

@@ -28,7 +28,7 @@ RUBRIC = {
     "unanswered aside; 3 at least half of them; 1 less. Without a deviation 3 if all went well, else 2",
     "naturalness": "not judged",
 }
-VERSION = 1
+VERSION = 2
 """Counted up whenever the code decides differently under the same words."""
 RUBRIC_HASH = digest([RUBRIC, VERSION])
 

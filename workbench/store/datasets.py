@@ -63,6 +63,12 @@ def dataset_dialogues(rec: Record, dataset_id: str, split: Split | None = None) 
             yield dialogue, where
 
 
+def dataset_paths(rec: Record, dataset_id: str) -> set[tuple[str, ...]]:
+    """The paths (edge ids) of a data set's dialogues, each once."""
+    sql = "SELECT DISTINCT d.path FROM dataset_items i JOIN dialogues d ON d.id = i.dialogue_id WHERE i.dataset_id = ?"
+    return {tuple(from_json(row["path"])) for row in rec.query(sql, (dataset_id,))}
+
+
 def dataset_sizes(rec: Record, dataset_id: str) -> dict[str, int]:
     """The number of dialogues in each split."""
     sql = "SELECT split, count(*) AS n FROM dataset_items WHERE dataset_id = ? GROUP BY split"

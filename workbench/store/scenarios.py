@@ -32,6 +32,15 @@ def scenarios(rec: Record, workflow_id: str | None = None, split: Split | None =
     return [scenario_of(row) for row in rec.query(f"SELECT * FROM scenarios{where} ORDER BY rowid", where.arguments)]
 
 
+def comparison_scenarios(rec: Record, comparison_id: str) -> list[Scenario]:
+    """The scenarios of a comparison's conversations, each once, in the order in which they were made."""
+    sql = (
+        "SELECT * FROM scenarios WHERE id IN (SELECT scenario_id FROM conversations WHERE comparison_id = ?)"
+        " ORDER BY rowid"
+    )
+    return [scenario_of(row) for row in rec.query(sql, (comparison_id,))]
+
+
 def scenario_of(row: Row) -> Scenario:
     """The scenario in a row of the table."""
     data: dict[str, Any] = from_json(row["data"])

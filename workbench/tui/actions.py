@@ -70,7 +70,7 @@ _NAMES = {
     "question_mark": "?", "full_stop": ".", "slash": "/", "colon": ":", "left_square_bracket": "[",
     "right_square_bracket": "]", "space": "space", "enter": "⏎", "escape": "esc", "up": "↑", "down": "↓", "left": "←",
     "right": "→", "pageup": "pgup", "pagedown": "pgdn", "plus": "+", "minus": "-", "comma": ",", "equals_sign": "=",
-    "less_than_sign": "<", "greater_than_sign": ">",
+    "less_than_sign": "<", "greater_than_sign": ">", "number_sign": "#",
 }  # fmt: skip
 
 
@@ -150,8 +150,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("workflows.view('paths')", "workflows", "paths", "p", short="paths", footer=1, when=_workflow),
     Action("workflows.view('outline')", "workflows", "outline of the graph", "o", short="outline", footer=2, when=_workflow),
     Action("workflows.view('graph')", "workflows", "drawing of the graph", "d", short="drawing", footer=3, when=_workflow),
-    Action("workflows.sample", "workflows", "say the path with other words", "s", short="sample", footer=4, when=_workflow),
-    Action("workflows.goto", "workflows", "go to a path by number", "slash", short="go to", when=_workflow),
+    Action("workflows.view('ego')", "workflows", "what lies around a node", "n", short="around", when=_workflow),
+    Action("workflows.view('check')", "workflows", "what the check says", "c", short="check", when=_workflow),
+    Action("workflows.sample", "workflows", "say the path with other words", "s", short="sample", footer=5, when=_workflow),
+    Action("workflows.search", "workflows", "filter the paths", "slash", short="filter", footer=4, when=_workflow),
+    Action("workflows.goto", "workflows", "go to a path by number or percent", "number_sign", short="go to", when=_workflow),
+    Action("workflows.step(-1)", "workflows", "to the node before on the path", "left_square_bracket", when=_workflow),
+    Action("workflows.step(1)", "workflows", "to the node after on the path", "right_square_bracket", when=_workflow),
+    Action("workflows.radius(1)", "workflows", "more around the node", "plus", when=_workflow),
+    Action("workflows.radius(-1)", "workflows", "less around the node", "minus", when=_workflow),
+    Action("workflows.edit", "workflows", "edit the file in $EDITOR", "e", short="edit", when=_workflow),
     Action("dialogues.search", "dialogues", "filter and search", "slash", short="filter", footer=1),
     Action("dialogues.unreviewed", "dialogues", "next without a review", "u", short="unreviewed"),
     Action("dialogues.edit", "review", "mend the words of a copy", "e", short="fix", footer=5, when=_selected),

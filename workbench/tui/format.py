@@ -36,7 +36,10 @@ def ago(when: float | None) -> str:
 
 def count(number: int) -> str:
     """A whole number with thousands separated; beyond twelve digits in powers of ten."""
-    return f"{number:,}" if number < 10**12 else f"{number:.2e}"
+    if number < 10**12:
+        return f"{number:,}"
+    digits = str(number)
+    return f"{digits[0]}.{digits[1:3]}e+{len(digits) - 1}"
 
 
 def short(number: float) -> str:

@@ -13,20 +13,27 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
 
-WorkflowView = Literal["outline", "paths", "graph"]
+WorkflowView = Literal["outline", "paths", "graph", "ego", "check"]
 VIEWS = get_args(WorkflowView)
+RADIUS = 2
+"""Edges around a node that are drawn at the most."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowsState:
-    """`workflow` is the name in the list; `path` the rank of the chosen path as text (ranks may exceed 64 bits)."""
+    """`workflow` is the name in the list; `path` the rank of the chosen path as text (ranks may exceed 64 bits).
+
+    `filter` is what was typed after `/`; `radius` how many edges around `node` are drawn.
+    """
 
     workflow: str | None = None
     view: WorkflowView = "paths"
     path: str = "0"
     node: str | None = None
     sample: int = 0
+    filter: str = ""
+    radius: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +134,18 @@ def node_chosen(state: WorkflowsState, node: str) -> WorkflowsState:
 
 
 def view_chosen(state: WorkflowsState, view: str) -> WorkflowsState:
-    """Paths or outline; an unknown name changes nothing."""
+    """Another view of the workflow; an unknown name changes nothing."""
     return replace(state, view=cast(WorkflowView, view)) if view in VIEWS else state
+
+
+def paths_filtered(state: WorkflowsState, text: str) -> WorkflowsState:
+    """Another filter of the paths; the chosen path stays if it is still among them."""
+    return replace(state, filter=" ".join(text.split()))
+
+
+def radius_changed(state: WorkflowsState, by: int) -> WorkflowsState:
+    """More or less of the graph around the node: one or two edges."""
+    return replace(state, radius=min(max(state.radius + by, 1), RADIUS))
 
 
 def sampled(state: WorkflowsState) -> WorkflowsState:

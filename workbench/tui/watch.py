@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from textual.message import Message
@@ -13,13 +14,16 @@ from textual.message_pump import MessagePump
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store.record import Record, connect
+from workbench.workflow.load import known_workflows
 
 PERIOD = 0.25
 """Seconds between two looks: at most four a second."""
 
 
 class Changed(Message):
-    """Something was written. Topics: `record`, `jobs` (a job came, ended or stopped), `job:ID` (its events grew)."""
+    """Something was written. Topics: `record`, `workflows` (a workflow file), `jobs` (a job came, ended or stopped),
+    `job:ID` (its events grew).
+    """
 
     def __init__(self, topics: frozenset[str]) -> None:
         super().__init__()
@@ -27,7 +31,7 @@ class Changed(Message):
 
 
 class Watcher:
-    """A thread that looks at the record's `data_version` and at the sizes of the jobs' event files."""
+    """A thread that looks at the record's `data_version`, the workflow files and the sizes of the jobs' event files."""
 
     def __init__(self, home: Home, target: MessagePump) -> None:
         self._home = home
@@ -36,6 +40,7 @@ class Watcher:
         self._record: Record | None = None
         self._version = -1
         self._jobs: dict[str, tuple[int, bool]] = {}
+        self._files: dict[Path, int] = {}
         self._thread = threading.Thread(target=self._loop, name="watcher", daemon=True)
 
     def start(self) -> None:
@@ -72,6 +77,10 @@ class Watcher:
         if now.keys() != self._jobs.keys():
             topics.add("jobs")
         self._jobs = now
+        files = dict(_workflow_files())
+        if files != self._files:
+            topics.add("workflows")
+        self._files = files
         return topics
 
     def _data_version(self) -> int:
@@ -98,3 +107,12 @@ class Watcher:
         except OSError:
             return []
         return found
+
+
+def _workflow_files() -> Iterator[tuple[Path, int]]:
+    """Every workflow file with the time of its last change."""
+    try:
+        for file in known_workflows():
+            yield file, file.stat().st_mtime_ns
+    except OSError:
+        return

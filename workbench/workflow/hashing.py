@@ -41,6 +41,11 @@ def canonical_workflow(workflow: Workflow) -> str:
     return canonical(_whole(workflow))
 
 
+def graph_hash(workflow: Workflow) -> str:
+    """The hash of what a drawing of the graph shows: nodes with their roles, edges with their ends, in file order."""
+    return _remembered(workflow, ("graph", ""), lambda: _graph(workflow))
+
+
 def node_hash(workflow: Workflow, node: str) -> str:
     """The hash of one node: role, prompt, phrasings, moves, outcome. KeyError for an unknown id."""
     return _remembered(workflow, ("node", node), lambda: meaning(workflow.nodes[node]))
@@ -88,6 +93,11 @@ def _whole(workflow: Workflow) -> object:
     assert isinstance(whole, dict)
     whole.pop("source", None)
     return whole
+
+
+def _graph(workflow: Workflow) -> object:
+    nodes = [[node.id, node.role] for node in workflow.nodes.values()]
+    return [workflow.start, nodes, [[edge.id, edge.source, edge.target] for edge in workflow.edges]]
 
 
 def _plain(obj: object) -> object:

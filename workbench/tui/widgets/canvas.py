@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -19,6 +21,18 @@ class Canvas(Toned, ScrollView, can_focus=True):
 
     DEFAULT_CSS = "Canvas { height: 1fr; width: 1fr; overflow: auto auto; scrollbar-size: 1 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("canvas")]
+
+    class Clicked(Message):
+        """A cell of the drawing was clicked."""
+
+        def __init__(self, canvas: Canvas, x: int, y: int) -> None:
+            super().__init__()
+            self.canvas, self.x, self.y = canvas, x, y
+
+        @property
+        def control(self) -> Canvas:
+            """The canvas."""
+            return self.canvas
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -41,6 +55,10 @@ class Canvas(Toned, ScrollView, can_focus=True):
     def action_page(self, by: int) -> None:
         """A page down or up."""
         self.scroll_to(y=self.scroll_offset.y + by * max(self.size.height - 2, 1), animate=False)
+
+    def on_click(self, event: events.Click) -> None:
+        """Say which cell of the drawing it was."""
+        self.post_message(self.Clicked(self, event.x + self.scroll_offset.x, event.y + self.scroll_offset.y))
 
     def render_line(self, y: int) -> Strip:
         """Line API."""

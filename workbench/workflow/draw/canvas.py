@@ -24,9 +24,13 @@ from workbench.workflow.draw.model import (
     sign_of,
     style_of,
 )
+from workbench.workflow.hashing import graph_hash
 from workbench.workflow.model import Workflow
 
 LABEL = 28
+KEPT = 32
+"""Drawings that are remembered."""
+_drawn: dict[tuple[object, ...], Canvas] = {}
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 
 
@@ -149,6 +153,17 @@ def titles(workflow: Workflow, part: Workflow, glyphs: Glyphs) -> dict[str, str]
 
 
 def _draw(whole: Workflow, part: Workflow, highlight: Collection[str], glyphs: Glyphs, centre: str | None) -> Canvas:
+    """A drawing, remembered by the graph's hash and what else it depends on."""
+    key = (graph_hash(whole), tuple(part.nodes), frozenset(highlight), glyphs, centre)
+    if (known := _drawn.get(key)) is None:
+        known = _paint(whole, part, highlight, glyphs, centre)
+        if len(_drawn) >= KEPT:
+            _drawn.clear()
+        _drawn[key] = known
+    return known
+
+
+def _paint(whole: Workflow, part: Workflow, highlight: Collection[str], glyphs: Glyphs, centre: str | None) -> Canvas:
     names = titles(whole, part, glyphs)
     layout = lay_out(part, {node: cell_len(name) + 2 for node, name in names.items()})
     lit = Lit.of(whole, highlight)

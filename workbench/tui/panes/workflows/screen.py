@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.containers import Horizontal, VerticalScroll
-from textual.geometry import Region
 from textual.widget import Widget
 from textual.widgets import Input
 
+from workbench.errors import UserError
+from workbench.tui import editor
 from workbench.tui import state as states
 from workbench.tui.format import count
 from workbench.tui.pane import Pane
-from workbench.tui.panes.workflows import view
+from workbench.tui.panes.workflows import paths, view
 from workbench.tui.state import WorkflowsState
 from workbench.tui.widgets.canvas import Canvas
 from workbench.tui.widgets.safe import Line, SafeText
 from workbench.tui.widgets.section import Section
 from workbench.tui.widgets.table import Column, ListSource, Row, VirtualTable
 from workbench.tui.widgets.transcript import Bubble, Transcript
+from workbench.workflow.model import Workflow
+from workbench.workflow.paths import Path
 
 LIST = (
     Column("workflow", 20), Column("title", least=70), Column("nodes", 5, "right"), Column("hubs", 4, "right"),
     Column("paths", 9, "right"), Column("steps", 6, "right"), Column("check", 13),
 )  # fmt: skip
-PATHS = (Column("#", 6, "right"), Column("steps", 5, "right"), Column("ends", 10), Column("hubs"))
+NAMES = {"paths": "Paths", "outline": "Outline", "graph": "Drawing", "ego": "Around", "check": "Check"}
+SHOWN = {"paths": "#paths", "outline": "#outline", "graph": "#drawing", "ego": "#drawing", "check": "#check"}
+"""The widget that each view is shown in."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A path with what the pane shows of it."""
+
+    rank: int
+    path: Path
+    bubbles: tuple[Bubble, ...]
+    steps: list[Line]
+    outline: tuple[Row, ...]
 
 
 class WorkflowsPane(Pane):
-    """The list above; below it the graph or its paths, and beside them the chosen path or node."""
+    """The list above; below it the graph, its paths or its problems, and beside them the chosen path or node."""
 
     scope = "workflows"
     first = "#workflows-list"
-    HELP = "A workflow is a flowchart of a conversation. All branching is at its hubs; a path leads from the start to an end."
+    HELP = (
+        "A workflow is a flowchart of a conversation. All branching is at its hubs; a path leads from the start to an"
+        f" end. Filter of the paths: {paths.HINT}."
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.entries: dict[str, view.Entry] = {}
-        self._shown: tuple[object, ...] = ()
+        self._source: paths.PathSource | None = None
+        self._asked: tuple[view.Entry | None, str] = (None, "")
+        self._drawing = view.Drawing(())
+        self._said: Said | None = None
+        self._edited: str | None = None
 
     def compose(self) -> ComposeResult:
         """Compose."""
@@ -52,10 +76,12 @@ class WorkflowsPane(Pane):
         with Horizontal(id="workflows-below"):
             yield Section(
                 "Paths",
-                VirtualTable(PATHS, runner=self.run, id="paths", empty="…"),
+                Input(self.state.filter, placeholder=paths.HINT, id="paths-filter", select_on_focus=False),
+                VirtualTable((Column(""),), runner=self.run, id="paths", empty="…"),
                 VirtualTable((Column(""),), head=False, id="outline"),
+                VirtualTable((Column(""),), head=False, id="check", empty="the check finds nothing to say"),
                 Canvas(id="drawing"),
-                Input(placeholder="go to path number", id="goto", classes="hidden"),
+                Input(placeholder="go to: 1234 or 45%", id="goto", classes="hidden"),
                 id="workflows-graph",
             )
             with Section(
@@ -66,16 +92,27 @@ class WorkflowsPane(Pane):
                 "Steps", VerticalScroll(SafeText(id="steps", classes="note")), id="workflows-steps", classes="rule-left"
             )
 
+    def on_mount(self) -> None:
+        """The filter line is there while it says something."""
+        self.query_one("#paths-filter").set_class(not self.state.filter, "hidden")
+
+    @property
+    def listed(self) -> view.Entry | None:
+        """The chosen line of the list, whether or not its file could be read."""
+        return self.entries.get(self.state.workflow or "")
+
     @property
     def entry(self) -> view.Entry | None:
         """The chosen workflow, once it has been read."""
-        found = self.entries.get(self.state.workflow or "")
+        found = self.listed
         return found if found and found.workflow else None
 
     def refresh_data(self, topics: frozenset[str]) -> None:
-        """Workflow files are looked at when the pane opens."""
-        if "opened" in topics or not self.entries:
+        """Workflow files are looked at when the pane opens and when one of them has changed."""
+        if topics & {"opened", "workflows"} or not self.entries:
             self.run("names", view.names, self._named)
+        if "record" in topics and self._source and self._source.named:
+            self._find(again=True)
 
     def _named(self, found: list[tuple[str, Any]]) -> None:
         self.entries = {name: self.entries.get(name, view.Entry(name, file)) for name, file in found}
@@ -86,10 +123,13 @@ class WorkflowsPane(Pane):
             self.run(f"entry/{name}", lambda name=name, file=file: view.entry(name, file), self._read)  # type: ignore[misc]
 
     def _read(self, entry: view.Entry) -> None:
-        self.entries[entry.name] = entry
+        before, self.entries[entry.name] = self.entries.get(entry.name), entry
         self._list()
-        if entry.name == self.state.workflow:
+        if entry.name == self.state.workflow and entry != before:
             self._show()
+        if entry.name == self._edited:
+            self._edited = None
+            self._checked(entry)
 
     def _list(self) -> None:
         rows = tuple(entry.row for entry in self.entries.values())
@@ -104,80 +144,130 @@ class WorkflowsPane(Pane):
     def _show(self) -> None:
         """Bring everything below the list in line with the state."""
         state: WorkflowsState = self.state
-        paths, drawn = self.query_one("#paths", VirtualTable), self.query_one("#outline", VirtualTable)
-        graph = self.query_one("#workflows-graph", Section)
-        paths.display, drawn.display = state.view == "paths", state.view == "outline"
-        self.query_one("#drawing").display = state.view == "graph"
-        self.set_class(state.view == "graph", "-graph")
-        listed = self.entries.get(state.workflow or "")
-        self.query_one("#workflows-problems", SafeText).put(*(listed.problems[:3] if listed else ()))
-        entry = self.entry
-        if not entry or not entry.workflow or not entry.space:
-            paths.show(ListSource(()))
-            drawn.show(ListSource(()))
+        for widget in sorted(set(SHOWN.values())):
+            self.query_one(widget).display = widget == SHOWN[state.view]
+        self.query_one("#paths-filter").set_class(state.view != "paths" or not state.filter, "hidden")
+        self.set_class(state.view in ("graph", "ego", "check"), "-graph")
+        listed, entry = self.listed, self.entry
+        told = listed.problems[:3] if listed and state.view != "check" else ()
+        self.query_one("#workflows-problems", SafeText).put(*map(view.problem_line, told))
+        if listed:
+            self._check(listed)
+        if entry:
+            self._find()
+        else:
+            self._source, self._asked, self._said = None, (None, ""), None
+            self.query_one("#paths", VirtualTable).show(ListSource(()))
+            self.query_one("#outline", VirtualTable).show(ListSource(()))
+            self.query_one("#drawing", Canvas).show(())
+            self.query_one("#sample", Transcript).show(())
+        self._head()
+
+    def _check(self, entry: view.Entry) -> None:
+        table = self.query_one("#check", VirtualTable)
+        table.show(ListSource(view.problem_rows(entry, max(self.size.width - 6, 20))))
+
+    def _head(self) -> None:
+        """The heading of the graph."""
+        state, entry, graph = self.state, self.entry, self.query_one("#workflows-graph", Section)
+        name = NAMES[state.view]
+        if state.view == "check" and self.listed:
+            graph.put(view.verdict(self.listed), f"  {self.listed.file}", name=name)
+        elif not entry or not entry.workflow:
             graph.put(name="Graph")
-            return
-        workflow, space, rank = entry.workflow, entry.space, int(state.path) if state.path.isdigit() else 0
-        if self._shown[:1] != (entry,):
-            self._shown = (entry,)
-            source = view.PathSource(workflow, space)
-            paths.show(source, min(rank, max(source.count() - 1, 0)))
-        if state.view == "paths":
-            graph.put(f"{entry.paths} of {entry.steps} steps", name="Paths")
+        elif state.view == "paths":
+            graph.put(*([self._source.head] if self._source else ()), name=name)
         else:
-            name = "Outline" if state.view == "outline" else "Drawing"
-            graph.put(f"{len(workflow.nodes)} nodes, path {rank:,} marked", name=name)
-            if state.view == "graph":
-                self.run("drawing", lambda: self._draw(entry, rank, state.node), self._drawn)
-        self.run("path", lambda: self._load(entry, rank, state.sample), self._loaded)
+            marked = f", path {count(self._rank)} marked" if self._said else ""
+            around = f"{state.node or entry.workflow.start} ±{state.radius}" if state.view == "ego" else ""
+            graph.put(around or f"{len(entry.workflow.nodes)} nodes", marked, name=name)
 
-    @staticmethod
-    def _draw(entry: view.Entry, rank: int, node: str | None) -> tuple[tuple[Line, ...], Region | None]:
+    @property
+    def _rank(self) -> int:
+        return int(self.state.path) if self.state.path.isdecimal() else 0
+
+    def _find(self, again: bool = False) -> None:
+        """Look for the paths that pass the filter, if the table shows others; then for the chosen one."""
+        entry, text = self.entry, self.state.filter
+        assert entry is not None
         assert entry.workflow is not None
         assert entry.space is not None
-        return view.drawing(entry.workflow, entry.space[rank], node)
+        workflow, space = entry.workflow, entry.space
+        if self._asked != (entry, text) or again:
+            self._asked = (entry, text)
+            self.run("find", lambda: paths.find_paths(self.home, workflow, space, text), self._found)
+        else:
+            self._load()
 
-    def _drawn(self, drawing: tuple[tuple[Line, ...], Region | None]) -> None:
-        self.query_one("#drawing", Canvas).show(*drawing)
-
-    @staticmethod
-    def _load(
-        entry: view.Entry, rank: int, number: int
-    ) -> tuple[int, Any, tuple[Bubble, ...], list[Line], tuple[Row, ...]]:
-        assert entry.workflow is not None
-        assert entry.space is not None
-        path = entry.space[min(rank, max(entry.space.size().least - 1, 0))]
-        said = view.sample(entry.workflow, path, number)
-        return rank, path, said, view.steps(entry.workflow, path), view.outline_rows(entry.workflow, path)
-
-    def _loaded(self, loaded: tuple[int, Any, tuple[Bubble, ...], list[Line], tuple[Row, ...]]) -> None:
-        rank, path, said, steps, rows = loaded
+    def _found(self, source: paths.PathSource) -> None:
         entry = self.entry
-        if not entry or not entry.workflow:
+        if not entry or source.workflow is not entry.workflow:
             return
-        self._path = path
-        end = entry.workflow.edge[path[-1]].target
-        title = self.query_one("#workflows-path", Section)
-        title.put(
-            f"{len(path) + 1} steps to ",
-            (end, "plain"),
-            f", sample {self.state.sample + 1}",
-            name=f"Path {count(rank)}",
-        )
-        self.query_one("#sample", Transcript).show(said)
-        drawn = self.query_one("#outline", VirtualTable)
-        drawn.show(ListSource(rows), self._node_at(rows) if drawn.count != len(rows) else None)
-        self._steps(steps)
+        self._source = source
+        table = self.query_one("#paths", VirtualTable)
+        table.columns = source.columns()
+        table.empty = "no path passes the filter: / changes it" if self.state.filter else "no path leads to an end"
+        at = source.place(self._rank) if source.count() else 0
+        table.show(source, at, top=at - 1)
+        self._head()
+        self._load()
 
-    def _steps(self, steps: list[Line]) -> None:
-        node, entry = self.state.node, self.entry
-        section = self.query_one("#workflows-steps", Section)
-        if self.state.view == "outline" and entry and entry.workflow and node in entry.workflow.nodes:
+    def _load(self) -> None:
+        """Read the chosen path and say it aloud."""
+        source, rank, number = self._source, self._rank, self.state.sample
+        if source is None:
+            return
+
+        def load() -> Said | None:
+            path = source.path(rank)
+            if path is None:
+                return None
+            workflow = source.workflow
+            said = view.sample(workflow, path, number)
+            return Said(rank, path, said, view.steps(workflow, path), view.outline_rows(workflow, path))
+
+        self.run("path", load, self._loaded)
+
+    def _loaded(self, said: Said | None) -> None:
+        self._said = said
+        workflow = self.entry.workflow if self.entry else None
+        title, sample = self.query_one("#workflows-path", Section), self.query_one("#sample", Transcript)
+        if said is None or workflow is None:
+            title.put(name="Path")
+            sample.show(())
+            return
+        end = workflow.edge[said.path[-1]].target if said.path else workflow.start
+        facts = (f"{len(said.path) + 1} steps to ", (end, "plain"), f", sample {self.state.sample + 1}")
+        title.put(*facts, name=f"Path {count(said.rank)}")
+        sample.show(said.bubbles)
+        drawn = self.query_one("#outline", VirtualTable)
+        known = [row.id for row in drawn.source.rows] if isinstance(drawn.source, ListSource) else []
+        stays = known == [row.id for row in said.outline]
+        drawn.show(ListSource(said.outline), None if stays else self._node_at(said.outline))
+        self._steps(workflow, said)
+        self._draw(workflow, said)
+        self._head()
+
+    def _draw(self, workflow: Workflow, said: Said) -> None:
+        """Draw the graph in a thread, if it is on the screen."""
+        state: WorkflowsState = self.state
+        if state.view == "graph":
+            self.run("drawing", lambda: view.drawing(workflow, said.path, state.node), self._drawn)
+        elif state.view == "ego":
+            self.run("drawing", lambda: view.around(workflow, said.path, state.node, state.radius), self._drawn)
+
+    def _drawn(self, drawing: view.Drawing) -> None:
+        self._drawing = drawing
+        self.query_one("#drawing", Canvas).show(drawing.lines, drawing.at)
+
+    def _steps(self, workflow: Workflow, said: Said) -> None:
+        node, section = self.state.node, self.query_one("#workflows-steps", Section)
+        if self.state.view in ("outline", "ego", "graph") and node in workflow.nodes:
             section.put(name="Node")
-            self.query_one("#steps", SafeText).put(*view.node_card(entry.workflow, node, self._path))
+            self.query_one("#steps", SafeText).put(*view.node_card(workflow, node, said.path))
         else:
-            section.put(f"{len(steps)}", name="Steps")
-            self.query_one("#steps", SafeText).put(*steps)
+            section.put(f"{len(said.steps)}", name="Steps")
+            self.query_one("#steps", SafeText).put(*said.steps)
 
     def _node_at(self, rows: tuple[Row, ...]) -> int:
         return next((n for n, row in enumerate(rows) if row.id.split(":", 1)[1] == self.state.node), 0)
@@ -207,23 +297,51 @@ class WorkflowsPane(Pane):
     @on(VirtualTable.Moved, "#outline")
     def _node_moved(self, message: VirtualTable.Moved) -> None:
         node = message.row_id.split(":", 1)[1]
-        if node != self.state.node:
+        if node != self.state.node and self.state.view == "outline":
             self.state = states.node_chosen(self.state, node)
             self._show()
 
+    @on(VirtualTable.Chosen, "#outline")
+    def _node_chosen(self) -> None:
+        self.action_view("ego")
+
+    @on(Canvas.Clicked)
+    def _clicked(self, message: Canvas.Clicked) -> None:
+        if node := self._drawing.node_at(message.x, message.y):
+            self.state = states.node_chosen(self.state, node)
+            self._show()
+
+    @on(VirtualTable.Chosen, "#check")
+    def _problem_chosen(self, message: VirtualTable.Chosen) -> None:
+        self._edit(int(message.row_id.split(":", 1)[1]))
+
+    @on(Input.Changed, "#paths-filter")
+    def _typed(self, message: Input.Changed) -> None:
+        changed = states.paths_filtered(self.state, message.value)
+        if changed != self.state:
+            self.state = changed
+            if self.entry:
+                self._find()
+
+    @on(Input.Submitted, "#paths-filter")
+    def _submitted(self) -> None:
+        self.leave_input(self.query_one("#paths-filter"))
+
     @on(Input.Submitted, "#goto")
     def _goto(self, message: Input.Submitted) -> None:
-        digits = "".join(c for c in message.value if c.isdigit())
-        box = self.query_one("#goto", Input)
+        box, text = self.query_one("#goto", Input), message.value.strip()
         box.value = ""
         self.leave_input(box)
-        if digits:
-            self.query_one("#paths", VirtualTable).go(int(digits))
+        at = paths.destination(self._source, text) if self._source and text else None
+        if at is not None:
+            self.query_one("#paths", VirtualTable).go(at)
+        elif text:
+            self.shell.say(f"{text}: give a path's number, such as 1234, or a share, such as 45%", tone="warn")
 
     # Actions -----------------------------------------------------------------------------------------------------
 
     def action_view(self, name: str) -> None:
-        """Show the paths or the outline of the graph."""
+        """Show the paths, the graph in one of three views, or what the check says."""
         self.state = states.view_chosen(self.state, name)
         self._show()
         self._focus_graph()
@@ -235,23 +353,89 @@ class WorkflowsPane(Pane):
 
     def action_goto(self) -> None:
         """Ask for a path's number."""
+        self._open("#goto")
+
+    def action_search(self) -> None:
+        """Open the filter line of the paths."""
+        self._open("#paths-filter")
+
+    def _open(self, line: str) -> None:
         if self.state.view != "paths":
             self.action_view("paths")
-        box = self.query_one("#goto", Input)
+        box = self.query_one(line, Input)
         box.remove_class("hidden")
         box.focus()
 
+    def action_step(self, by: int) -> None:
+        """To the node before or after on the chosen path."""
+        entry, said = self.entry, self._said
+        if not entry or not entry.workflow or not said:
+            return
+        nodes = view.nodes_on(entry.workflow, said.path)
+        at = nodes.index(self.state.node) + by if self.state.node in nodes else 0
+        self.state = states.node_chosen(self.state, nodes[min(max(at, 0), len(nodes) - 1)])
+        self._show()
+        if self.state.view == "outline":
+            self.query_one("#outline", VirtualTable).go(self._node_at(said.outline))
+
+    def action_radius(self, by: int) -> None:
+        """More or less of the graph around the node."""
+        self.state = states.radius_changed(self.state, by)
+        self._show()
+
+    def action_edit(self) -> None:
+        """Edit the workflow's file; what the check says of it is shown when the editor has ended."""
+        self._edit(None)
+
+    def _edit(self, line: int | None) -> None:
+        listed = self.listed
+        if not listed:
+            return
+        try:
+            command = editor.editor_command(listed.file, line)
+            with self.app.suspend():
+                status = editor.edit(command)
+        except (UserError, OSError) as error:
+            self.shell.say(str(error), tone="bad")
+            return
+        except SuspendNotSupported:
+            self.shell.say(f"this terminal cannot be lent to an editor; edit {listed.file} elsewhere", tone="warn")
+            return
+        if status:
+            self.shell.say(f"{command[0]} ended with status {status}", tone="warn")
+        self._edited = listed.name
+        self.run("names", view.names, self._named)
+
+    def _checked(self, entry: view.Entry) -> None:
+        """After the editor: the problems, or that there are none."""
+        word, tone = view.verdict(entry)
+        if entry.errors or entry.warnings:
+            self.action_view("check")
+        self.shell.say(f"{entry.file.name}: {word.lstrip('✗!✓ ')}", tone=tone)
+
     def leave_input(self, focused: Widget) -> None:
-        """Back from the number to the paths."""
-        focused.add_class("hidden")
+        """Back to the paths; an empty line goes away, a filter stays."""
+        kept = focused.id == "paths-filter" and isinstance(focused, Input) and bool(focused.value)
+        focused.set_class(not kept, "hidden")
         self._focus_graph()
+
+    def back(self) -> None:
+        """From the path to the paths, from there to the list; a filter of the paths is dropped first."""
+        shown, box = self.query_one(SHOWN[self.state.view]), self.query_one("#paths-filter", Input)
+        if self.query_one("#sample").has_focus:
+            shown.focus()
+        elif self.state.view == "paths" and shown.has_focus and box.value:
+            box.value = ""
+            box.add_class("hidden")
+        else:
+            self.query_one(self.first).focus()
 
     def selected_text(self) -> str:
         """The sample as plain text."""
         return "\n".join(f"{b.role}: {b.text}" for b in self.query_one("#sample", Transcript).bubbles)
 
     def _focus_graph(self) -> None:
-        self.query_one({"paths": "#paths", "outline": "#outline", "graph": "#drawing"}[self.state.view]).focus()
+        self.query_one(SHOWN[self.state.view]).focus()
 
 
 PANE = WorkflowsPane

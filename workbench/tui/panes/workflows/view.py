@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,19 +13,20 @@ from workbench.dialogue.scenarios import scenario_for_path
 from workbench.dialogue.scripted import write
 from workbench.errors import UserError
 from workbench.tui.format import count
+from workbench.tui.panes.workflows.paths import outcome_tone
 from workbench.tui.widgets.messages import bubbles
-from workbench.tui.widgets.safe import Line, Span, line
+from workbench.tui.widgets.safe import Line, Span, line, wrap_line
 from workbench.tui.widgets.table import Row
 from workbench.tui.widgets.transcript import Bubble
 from workbench.workflow.check import Problem, check_file
-from workbench.workflow.draw.canvas import canvas
+from workbench.workflow.draw.canvas import Canvas, canvas, ego
 from workbench.workflow.draw.model import Line as Drawn
-from workbench.workflow.draw.model import edge_number
 from workbench.workflow.draw.outline import outline
 from workbench.workflow.load import known_workflows, load_workflow
 from workbench.workflow.model import Phrasing, Workflow
 from workbench.workflow.paths import Path as Edges
-from workbench.workflow.paths import PathSpace
+from workbench.workflow.paths import PathSpace, path_nodes
+from workbench.workflow.summary import bounded_space
 
 TONES = {
     "agent": "agent", "hub": "warn", "user": "user", "terminal": "good", "edge": "dim", "back": "warn", "label": "plain",
@@ -46,8 +47,8 @@ class Entry:
     errors: int = 0
     warnings: int = 0
     problem: str = ""
-    problems: tuple[Line, ...] = ()
-    """What `workbench workflow check` would say, a line each."""
+    problems: tuple[Problem, ...] = ()
+    """What `workbench workflow check` says."""
 
     @property
     def row(self) -> Row:
@@ -59,13 +60,18 @@ class Entry:
             return Row(
                 self.name, (self.name, state, dash, dash, dash, dash, ("✗ broken" if self.problem else "", "bad"))
             )
-        problems: Span = ("✓ sound", "good")
-        if self.errors:
-            problems = (f"✗ {self.errors} error{'s'[: self.errors != 1]}", "bad")
-        elif self.warnings:
-            problems = (f"! {self.warnings} warning{'s'[: self.warnings != 1]}", "warn")
         title = w.title or w.description
-        return Row(self.name, (w.name, title, str(len(w.nodes)), str(len(w.hubs)), self.paths, self.steps, problems))
+        counts = (str(len(w.nodes)), str(len(w.hubs)), self.paths, self.steps)
+        return Row(self.name, (w.name, title, *counts, verdict(self)))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Lines to pan over, the part that should be in view, and which node stands at a cell."""
+
+    lines: tuple[Line, ...]
+    at: Region | None = None
+    node_at: Callable[[int, int], str | None] = lambda x, y: None
 
 
 def names() -> list[tuple[str, Path]]:
@@ -77,63 +83,60 @@ def entry(name: str, file: Path) -> Entry:
     """A workflow with its counts and problems; a broken file gives an entry that says what is wrong."""
     try:
         return _entry(name, file, file.stat().st_mtime_ns)
-    except UserError as error:
-        return Entry(name, file, problem=str(error), problems=(line((str(error), "bad")),))
     except OSError as error:
         return Entry(name, file, problem=f"{file}: {error.strerror}")
 
 
 @lru_cache(maxsize=64)
 def _entry(name: str, file: Path, changed: int) -> Entry:
-    workflow = load_workflow(file)
-    space = PathSpace(workflow)
-    found = space.step_range() if space.exact else None
-    problems = check_file(file)
-    return Entry(
+    problems = tuple(check_file(file))
+    found = Entry(
         name,
         file,
-        workflow,
-        space,
-        count(space.count()) if space.exact else f"≥{count(space.size().least)}",
-        f"{found[0]}–{found[1]}" if found else "?",
         errors=sum(p.severity == "error" for p in problems),
         warnings=sum(p.severity == "warning" for p in problems),
-        problems=tuple(_problem(p) for p in problems),
+        problems=problems,
+    )
+    try:
+        workflow = load_workflow(file)
+        space = bounded_space(workflow)
+    except UserError as error:
+        return replace(found, problem=str(error))
+    size = space.size()
+    steps = space.step_range() if size.exact else None
+    return replace(
+        found,
+        workflow=workflow,
+        space=space,
+        paths=f"{'' if size.exact else '≥'}{count(size.least)}",
+        steps=f"{steps[0]}–{steps[1]}" if steps else "?",
     )
 
 
-def _problem(p: Problem) -> Line:
+def problem_line(p: Problem) -> Line:
+    """A problem in one line: what is wrong, where, and how to mend it."""
     tone = {"error": "bad", "warning": "warn"}.get(p.severity, "dim")
     return line((f"{p.severity} {p.code} ", tone), (f"line {p.line}: ", "dim"), p.message, (f"  {p.hint}", "dim"))
 
 
-@dataclass(frozen=True)
-class PathSource:
-    """Paths by rank, made when they are looked at; the space may be of any size."""
-
-    workflow: Workflow
-    space: PathSpace
-
-    def count(self) -> int:
-        """How many paths (past the budget: as many as are known to exist)."""
-        return self.space.size().least
-
-    def window(self, start: int, stop: int) -> Sequence[Row]:
-        """Rank, steps, terminal and the numbers of the edges taken at the hubs."""
-        return [path_row(self.workflow, rank, self.space[rank]) for rank in range(start, stop)]
+def problem_rows(entry: Entry, width: int) -> tuple[Row, ...]:
+    """All that the check says, wrapped to a width; a row is known by its number and the line it is about."""
+    rows: list[Row] = []
+    for p in entry.problems:
+        tone = {"error": "bad", "warning": "warn"}.get(p.severity, "dim")
+        head = line((f"{p.severity} {p.code} ", tone), (f"{p.line}:{p.column} ", "dim"), p.message)
+        for part in (*wrap_line(head, width, "  "), *wrap_line(line((f"  {p.hint}", "dim")), width, "  "), ()):
+            rows.append(Row(f"{len(rows)}:{p.line}", (part,)))
+    return tuple(rows[:-1])
 
 
-def path_row(workflow: Workflow, rank: int, path: Edges) -> Row:
-    """A row of the table of paths."""
-    end = workflow.edge[path[-1]].target
-    choices = "".join(edge_number(workflow, workflow.edge[e]) or "" for e in path)
-    tone = outcome_tone(workflow.nodes[end].outcome)
-    return Row(str(rank), (f"{rank:,}", str(len(path) + 1), (end, tone), (choices, "dim")))
-
-
-def outcome_tone(outcome: str | None) -> str:
-    """Success is good, giving up is a warning, anything else is plain."""
-    return {"success": "good", "abandoned": "warn", "escalated": "warn", "failure": "bad"}.get(outcome or "", "plain")
+def verdict(entry: Entry) -> Span:
+    """What the check found, in a word or two."""
+    if entry.errors:
+        return f"✗ {entry.errors} error{'s'[: entry.errors != 1]}", "bad"
+    if entry.warnings:
+        return f"! {entry.warnings} warning{'s'[: entry.warnings != 1]}", "warn"
+    return "✓ sound", "good"
 
 
 def outline_rows(workflow: Workflow, path: Edges) -> tuple[Row, ...]:
@@ -157,15 +160,30 @@ def _spans(drawn: Drawn) -> Line:
     )
 
 
-def drawing(workflow: Workflow, path: Edges, node: str | None) -> tuple[tuple[Line, ...], Region | None]:
-    """The whole graph as a drawing with the path in bold, and where the node's box stands in it."""
+def drawing(workflow: Workflow, path: Edges, node: str | None) -> Drawing:
+    """The whole graph as a drawing with the path marked, and where the node's box stands in it."""
+    return _drawing(lambda: canvas(workflow, path), node or workflow.start)
+
+
+def around(workflow: Workflow, path: Edges, node: str | None, radius: int) -> Drawing:
+    """What lies at most `radius` edges around a node, with the path marked."""
+    centre = node if node is not None and node in workflow.nodes else workflow.start
+    return _drawing(lambda: ego(workflow, centre, radius, path), centre)
+
+
+def _drawing(draw: Callable[[], Canvas], node: str) -> Drawing:
     try:
-        drawn = canvas(workflow, path)
+        drawn = draw()
     except UserError as error:
-        return (line((str(error), "bad")),), None
-    box = drawn.boxes.get(node or workflow.start)
+        return Drawing((line((str(error), "bad")),))
+    box = drawn.boxes.get(node)
     at = Region(box.x, box.y, box.width, box.height) if box else None
-    return tuple(_spans(part) for part in drawn.lines), at
+    return Drawing(tuple(_spans(part) for part in drawn.lines), at, drawn.node_at)
+
+
+def nodes_on(workflow: Workflow, path: Edges) -> list[str]:
+    """The nodes of a path in order, each once."""
+    return list(dict.fromkeys(path_nodes(workflow, path)))
 
 
 def steps(workflow: Workflow, path: Edges) -> list[Line]:
