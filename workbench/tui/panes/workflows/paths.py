@@ -87,7 +87,7 @@ class PathSource:
 
     def window(self, start: int, stop: int) -> Sequence[Row]:
         """Rank, steps, terminal and the numbers of the edges taken at the hubs."""
-        paths = self.chosen.window(start, stop)
+        paths = self.chosen.window(start, min(stop, self.count()))
         return [path_row(self.workflow, self.rank(path, start + n), path) for n, path in enumerate(paths)]
 
     def rank(self, path: Path, position: int) -> int:

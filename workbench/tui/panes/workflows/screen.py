@@ -342,6 +342,8 @@ class WorkflowsPane(Pane):
 
     def action_view(self, name: str) -> None:
         """Show the paths, the graph in one of three views, or what the check says."""
+        if name == "outline" and self._said and self.state.node:
+            self.query_one("#outline", VirtualTable).go(self._node_at(self._said.outline))
         self.state = states.view_chosen(self.state, name)
         self._show()
         self._focus_graph()

@@ -30,8 +30,12 @@ from workbench.workflow.summary import bounded_space
 
 TONES = {
     "agent": "agent", "hub": "warn", "user": "user", "terminal": "good", "edge": "dim", "back": "warn", "label": "plain",
-    "dim": "dim", "centre": "strong",
+    "dim": "dim", "centre": "accent",
 }  # fmt: skip
+
+
+_OWN = ("label", "centre")
+"""What keeps its tone on the path."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def _toned(drawn: Drawn) -> Line:
 def _spans(drawn: Drawn) -> Line:
     """A drawn line in our tones; what lies on the path is bold."""
     return tuple(
-        (span.text, "strong" if span.lit and span.style != "label" else TONES.get(span.style, "plain"))
+        (span.text, "strong" if span.lit and span.style not in _OWN else TONES.get(span.style, "plain"))
         for span in drawn.spans
     )
 
