@@ -157,7 +157,7 @@ async def test_go_to_a_number_or_a_share(app: Workbench) -> None:
 
 async def test_more_paths_than_a_float_can_tell_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     workflow = chain(70)
-    entry = view.Entry("chain", SMALL, workflow, PathSpace(workflow), "many", "71–71")
+    entry = view.Entry("small", SMALL, workflow, PathSpace(workflow), "many", "71–71")
     monkeypatch.setattr(view, "entry", lambda name, file: entry)
     monkeypatch.setattr(view, "sample", lambda workflow, path, number: ())
     app = Workbench(home, watch=False)
@@ -181,7 +181,7 @@ async def test_the_graph_in_three_views_with_the_path_marked(app: Workbench) -> 
         await press(pilot, "n")
         assert "greet ±1" in screen_text(app)
         assert "abandoned" not in screen_text(app)
-        await press(pilot, "right_square_bracket", "right_square_bracket")
+        await press(pilot, "right_square_bracket")
         assert app.state.workflows.node == "user_order"
         assert "user_order ±1" in screen_text(app)
         await press(pilot, "plus", "plus")
@@ -217,7 +217,8 @@ def _lend(app: Workbench, monkeypatch: pytest.MonkeyPatch, saved: str) -> list[l
         commands.append(command)
         file = Path(command[-1])
         file.write_text(saved, "utf-8")
-        os.utime(file, ns=(len(commands) * 10**9, len(commands) * 10**9))
+        later = file.stat().st_mtime_ns + len(saved) * 10**9
+        os.utime(file, ns=(later, later))
         return 0
 
     @contextmanager
