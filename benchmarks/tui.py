@@ -1,9 +1,11 @@
-"""The terminal app over a line: time to the first frame, bytes a key costs, bytes while nothing happens.
+"""The terminal app over a line: time to the first frame, bytes a key costs, bytes while nothing happens or four agents
+stream side by side.
 
     python benchmarks/tui.py [--json] [--quick]
 
 Measured on a pty of 120×40 cells, beside a bare Textual app with as many empty widgets in the same run. Times are medians over
-the runs (three with --quick). `list` is the dialogues pane on a record made for the purpose.
+the runs (three with --quick). `list` is the dialogues pane on a record made for the purpose. The four agents stream 50 tokens
+a second each from a fake conversation; the rival is four scrolling Static widgets that are updated at every chunk.
 """
 
 from __future__ import annotations
@@ -47,6 +49,50 @@ class Bare(App):
     def on_key(self, event):
         self.query_one(Static).update(event.key)
 Bare().run()
+"""
+STREAMS = """
+import asyncio, os, sys
+from pathlib import Path
+slow = sys.argv[2] == "slow"
+os.environ["TEXTUAL_ANIMATIONS"] = "none"
+if slow:
+    os.environ["TEXTUAL_FPS"] = "10"
+from tests.tui.live_server import JOB, LiveServer
+from workbench.home import Home
+from workbench.tui.shell import Workbench
+from workbench.tui.state import AppState, ChatState
+names = ("compiled:a", "orchestrated:openai/b", "in-context:anthropic/c", "oracle")
+async def main():
+    home = Home(Path(sys.argv[1])).make()
+    async with LiveServer(home, names) as server:
+        app = Workbench(home, watch=False, slow=slow)
+        app.state = AppState("chat", chat=ChatState(names, JOB))
+        stream = asyncio.create_task(server.stream(50, asyncio.Event()))
+        await app.run_async(mouse=False)
+asyncio.run(main())
+"""
+PLAIN_STREAMS = """
+import asyncio, itertools, os
+os.environ["TEXTUAL_ANIMATIONS"] = "none"
+from textual.app import App
+from textual.containers import Horizontal, VerticalScroll
+from textual.widgets import Static
+words = itertools.cycle(("token", "after", "another", "until", "the", "line", "is", "full"))
+class Plain(App):
+    def compose(self):
+        with Horizontal():
+            for n in range(4):
+                with VerticalScroll(id=f"c{n}"):
+                    yield Static("token", id=f"s{n}")
+    def on_mount(self):
+        self.said = [""] * 4
+        self.set_interval(4 / 50, self.more)
+    def more(self):
+        for n in range(4):
+            self.said[n] += "".join(f"{next(words)} " for _ in range(4))
+            self.query_one(f"#s{n}").update(self.said[n])
+            self.query_one(f"#c{n}").scroll_end(animate=False)
+Plain().run()
 """
 MILLION = """
 import os; os.environ["TEXTUAL_ANIMATIONS"] = "none"
@@ -199,6 +245,20 @@ def measure(runs: int, keys: int, home: str) -> list[Figure]:
         terminal.read(3.0)
         seconds = 5.0 if runs <= 3 else 20.0
         return [len(terminal.read(seconds, seconds)) / seconds, terminal.memory()]
+
+    def streaming(terminal: Terminal) -> float:
+        terminal.first(b"token")
+        terminal.read(4.0, 4.0)  # until the columns are full and scroll
+        seconds = 6.0 if runs <= 3 else 20.0
+        return len(terminal.read(seconds, seconds)) / seconds / 1000
+
+    plain = using(PLAIN_STREAMS, (), streaming)
+    for name, link in (("", "fast"), (" with --slow-link", "slow")):
+        with tempfile.TemporaryDirectory() as folder:
+            ours = using(STREAMS, (folder, link), streaming)
+        assert isinstance(ours, float)
+        assert isinstance(plain, float)
+        found.append(against(f"four agents, 50 tokens/s each{name}", "kB/s", ours, plain))
 
     quiet, memory = using(OURS, (home,), idle)  # type: ignore[misc]
     return [

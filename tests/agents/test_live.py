@@ -25,10 +25,11 @@ from workbench.jobs import status, stop, wait
 from workbench.store import connect
 from workbench.store.conversations import get_conversation
 from workbench.store.scenarios import put_scenarios
+from workbench.store.votes import votes
 from workbench.workflow.model import Workflow
 from workbench.workflow.paths import PathSpace
 
-DEADLINE = 300.0
+DEADLINE = 120.0
 """Seconds; generous, because the processes share their cores with whatever else runs."""
 
 
@@ -179,3 +180,103 @@ def test_wrong_names_are_refused_before_anything_starts(home: Home) -> None:
         with pytest.raises(UserError):
             launch_chat(home, agents, "travel_booking", user=user)
     assert not list(home.jobs.iterdir())
+
+
+def of_type(kind: str, column: int = 0) -> Callable[[list[dict[str, Any]]], bool]:
+    return lambda seen: seen[-1]["type"] == kind and seen[-1].get("column") == column
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_going_back_keeps_the_old_conversation_and_goes_on_in_a_new_one(home: Home, travel: Workflow) -> None:
+    with chat_server(lambda messages: f"I heard {messages[-1]['content']}") as url:
+        job = launch_chat(home, [f"compiled:{url}#a", f"in-context:{url}#b"], travel.name, session="back")
+        client = await LiveClient.join(home, job.id)
+        opened = await collect(client, lambda seen: turns(1)(seen) and turns(1, 1)(seen))
+        old = [a["conversation"] for a in next(e for e in opened if e["type"] == "hello")["agents"]]
+        await client.say("one")
+        await collect(client, lambda seen: turns(1)(seen) and turns(1, 1)(seen))
+        await client.back(1, "two", to=[0])
+        branched = await collect(client, of_type("turn"))
+        assert branched[-1]["text"].strip() == "I heard two"
+        state = next(e for e in branched if e["type"] == "branch")
+        assert (state["idx"], state["of"]) == (1, old[0])
+        await client.retry([0])
+        again = await collect(client, of_type("turn"))
+        assert (again[-1]["idx"], again[-1]["text"].strip()) == (2, "I heard two")
+        ready = await collect(client, of_type("state"))
+        assert ready[-1]["diverged"]
+        await client.back(9)
+        refused = await collect(client, lambda seen: seen[-1]["type"] == "refused")
+        assert "3 messages" in refused[-1]["error"]
+        newest = [e for e in (*branched, *again) if e["type"] == "branch"][-1]["conversation"]
+        await client.close()
+        await asyncio.to_thread(stop, home, job.id, 30.0)
+        resumed = launch_chat(home, [f"compiled:{url}#a", f"in-context:{url}#b"], travel.name, session="back")
+        client = await LiveClient.join(home, resumed.id, after=client.last)
+        hello = (await collect(client, of_type("hello", None)))[-1]  # type: ignore[arg-type]
+        assert hello["agents"][0]["conversation"] == newest
+        await client.end()
+        await collect(client, ended(2))
+        await client.close()
+    with connect(home) as rec:
+        row, messages = get_conversation(rec, old[0]) or pytest.fail("the old conversation is gone")
+        assert [m.text.strip() for m in messages[1:]] == ["one", "I heard one"]
+        assert row.status == "done"
+        row, messages = get_conversation(rec, newest) or pytest.fail("the branch is not in the record")
+        assert [m.text for m in messages if m.role == "user"] == ["two"]
+        assert row.provenance["diverged"] is True
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_an_orchestrated_agent_and_the_oracle_go_back_to_an_earlier_turn(
+    home: Home, travel: Workflow, scenario: Scenario
+) -> None:
+    def answer(messages: list[dict[str, Any]]) -> str:
+        return f"Certainly, number {len(messages)}."
+
+    with chat_server(answer) as url:
+        agents = ["oracle", f"orchestrated:{url}#b"]
+        job = launch_chat(home, agents, travel.name, scenario=scenario.id, user="agenda")
+        client = await LiveClient.join(home, job.id)
+        first = await collect(client, lambda seen: turns(1)(seen) and turns(1, 1)(seen))
+        await client.say("To Oslo, please.")
+        await collect(client, lambda seen: turns(1)(seen) and turns(1, 1)(seen))
+        at = {e["column"]: e["awaits"] for e in first if e["type"] == "turn"}
+        await client.back(1, "To Lima, please.")
+        seen = await collect(client, lambda seen: turns(1)(seen) and turns(1, 1)(seen))
+        branch = [e for e in seen if e["type"] == "said"]
+        assert {(e["idx"], e["text"]) for e in branch} == {(1, "To Lima, please.")}
+        assert {e["column"]: e["nodes"] for e in branch} == {n: [node] for n, node in at.items()}
+        assert all(e["known"] for e in (*first, *seen) if e["type"] == "place")
+        await client.end()
+        await collect(client, ended(2))
+        await client.close()
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_texts_are_located_in_the_graph_and_a_blind_vote_is_kept(
+    home: Home, travel: Workflow, scenario: Scenario
+) -> None:
+    opening = travel.nodes[travel.start].say[0].pool.evaluation[0]
+    with chat_server(lambda _: opening) as url:
+        agents = [f"compiled:{url}#a", f"compiled:{url}#b"]
+        job = launch_chat(home, agents, travel.name, scenario=scenario.id, user="agenda", blind=True)
+        assert all(agent not in status(home, job.id).title for agent in agents)
+        client = await LiveClient.join(home, job.id)
+        seen = await collect(client, of_type("place", 1))
+        place = seen[-1]
+        assert (place["known"], place["read"]) == (False, [travel.start])
+        assert place["at"] == travel.out[travel.start][0].target
+        hello = next(e for e in seen if e["type"] == "hello")
+        assert hello["blind"]
+        await client.vote("1", "clearer")
+        await collect(client, lambda seen: seen[-1]["type"] == "vote")
+        await client.vote("7")
+        await collect(client, lambda seen: seen[-1]["type"] == "refused")
+        await client.end()
+        await collect(client, ended(2))
+        await client.close()
+    with connect(home) as rec:
+        (vote,) = votes(rec)
+        assert vote.agents == tuple(a["name"] for a in hello["agents"])
+        assert (vote.winner, vote.verdict, vote.note, vote.blind) == (1, "win", "clearer", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import tempfile
 import time
@@ -18,8 +19,10 @@ JOB = "c" * 16
 class LiveServer:
     """Answers every `say` in as many chunks as there are words; keeps all events for those who join later."""
 
-    def __init__(self, home: Home, agents: tuple[str, ...], reply: str = "a reply in words") -> None:
-        self.home, self.agents, self.reply = home, agents, reply
+    def __init__(
+        self, home: Home, agents: tuple[str, ...], reply: str = "a reply in words", *, blind: bool = False
+    ) -> None:
+        self.home, self.agents, self.reply, self.blind = home, agents, reply, blind
         self.events: list[dict[str, Any]] = []
         self.received: list[dict[str, Any]] = []
         self._writers: list[asyncio.StreamWriter] = []
@@ -46,7 +49,7 @@ class LiveServer:
         self._server = await asyncio.start_unix_server(self._client, socket)
         (folder / "live.json").write_text(json.dumps({"socket": str(socket)}))
         named = [{"column": n, "name": agent, "conversation": str(n)} for n, agent in enumerate(self.agents)]
-        self.tell("hello", agents=named, workflow="travel_booking")
+        self.tell("hello", agents=named, workflow="travel_booking", blind=self.blind)
         for column in range(len(self.agents)):
             self.turn(column, f"Hello from {self.agents[column]}")
         return self
@@ -82,6 +85,21 @@ class LiveServer:
         self._idx[column] += 1
         self.tell("state", column=column, state="ready", queued=0, auto=0)
 
+    def place(self, column: int, nodes: list[str], *, known: bool = False) -> None:
+        """Where a column stands."""
+        data = {"nodes": nodes, "edges": [], "at": nodes[-1], "read": nodes[-2:-1], "known": known}
+        self.tell("place", column=column, idx=self._idx[column] - 1, **data)
+
+    async def stream(self, rate: float, until: asyncio.Event, batch: int = 4) -> None:
+        """All columns answer at once, `rate` tokens a second each, in chunks of `batch` tokens, until told to stop."""
+        for column in range(len(self.agents)):
+            self.tell("state", column=column, state="answering", queued=0, auto=0)
+        words = itertools.cycle(("token", "after", "another", "until", "the", "line", "is", "full"))
+        while not until.is_set():
+            for column in range(len(self.agents)):
+                self.tell("chunk", column=column, text="".join(f"{next(words)} " for _ in range(batch)))
+            await asyncio.sleep(batch / rate)
+
     def _write(self, writer: asyncio.StreamWriter, event: Mapping[str, Any]) -> None:
         writer.write(json.dumps(event).encode() + b"\n")
 
@@ -98,3 +116,5 @@ class LiveServer:
                     self.tell("said", column=column, idx=self._idx[column], text=message["text"], by="human")
                     self._idx[column] += 1
                     self.turn(column, self.reply)
+            elif message["op"] == "vote":
+                self.tell("vote", choice=message["choice"], note=message["note"])

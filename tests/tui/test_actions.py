@@ -44,7 +44,15 @@ def test_ids_are_unique() -> None:
 @pytest.mark.parametrize("pane", PANES)
 def test_the_footer_holds_at_most_five_entries_in_80_columns(pane: str) -> None:
     state = SimpleNamespace(
-        workflow="w", selected="x", subject="x", running=True, resumable=False, finished=False, agents=("a",), depth=0
+        workflow="w",
+        selected="x",
+        subject="x",
+        running=True,
+        resumable=False,
+        finished=False,
+        agents=("a",),
+        depth=0,
+        session="s",
     )
     shown = footer(pane, state, SimpleNamespace(can_follow=True))
     assert len(shown) <= FOOTER_ENTRIES

@@ -94,6 +94,20 @@ class Informed(Protocol):
         ...
 
 
+@runtime_checkable
+class Rejoining(Protocol):
+    """An agent that keeps its own books and can be brought to where a conversation was (orchestrated)."""
+
+    async def restore(self, messages: Sequence[Message]) -> None:
+        """Stand where these messages have been said and the user's answer is awaited. Raises UserError if it cannot."""
+        ...
+
+    @property
+    def passing(self) -> tuple[str, ...]:
+        """The steps of the message in the making, as far as it has come."""
+        ...
+
+
 class User(Protocol):
     """The other side: sees the messages so far, says the next one."""
 

@@ -66,6 +66,8 @@ class Spoken:
     ttft_s: float = 0.0
     stop_reason: StopReason = "end"
     malformed: int = 0
+    read: Mapping[str, object] | None = None
+    """What a labeller read in an agent's words, where somebody asked one."""
 
     def message(self) -> Message:
         """The same as a dialogue's message."""
@@ -73,7 +75,7 @@ class Spoken:
 
     def row(self) -> MessageRow:
         """The same as a row of the record; `label` of a simulated user is the question it read in the agent's words."""
-        heard = {"question": self.question, "planned": self.planned}
+        heard = {"question": self.question, "planned": self.planned} if self.question else self.read
         return MessageRow(
             role=self.role,
             text=self.text,
@@ -87,7 +89,7 @@ class Spoken:
             latency_s=self.latency_s if self.role == "agent" else None,
             ttft_s=self.ttft_s if self.role == "agent" else None,
             cost=self.cost,
-            label=heard if self.question else None,
+            label=heard,
             created=self.at,
         )
 

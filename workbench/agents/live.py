@@ -22,16 +22,17 @@ from typing import TYPE_CHECKING, Any
 from workbench.agents.base import Agent, AgentTurn, User, UserTurn
 from workbench.agents.conversation import Spoken, limits_for
 from workbench.agents.live_client import LINE_LIMIT, Event, recorded_events
-from workbench.agents.live_column import Column, spoken_of, turn_of
+from workbench.agents.live_column import Column, Place, spoken_of, turn_of
 from workbench.agents.names import AgentName, build_agent, parse_name
 from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.model import Scenario
 from workbench.errors import UserError
 from workbench.jobs import JobContext
+from workbench.jobs.kinds import entry_point
 from workbench.models.client import Client
 from workbench.store import Record, connect
 from workbench.store.conversations import put_conversation
-from workbench.store.rows import CallRow, ConversationRow
+from workbench.store.rows import CallRow, ConversationRow, MessageRow, VoteRow
 from workbench.store.scenarios import get_scenario
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.load import load_workflow
@@ -43,6 +44,8 @@ LINGER_SECONDS = 2.0
 """How long the process stays when all columns have ended and nobody is connected."""
 IDLE_SECONDS = 3600.0
 """How long it stays when nobody is connected and nothing happens."""
+LOCATOR = "workbench.evaluation.position:Locator"
+"""Who reads where a conversation stands: above this room, so it is named and looked up like a job's entry point."""
 _LONGEST_SOCKET_PATH = 100
 _TICK_S = 0.1
 _QUEUE = 20_000
@@ -89,8 +92,10 @@ class _Live:
         self._book = _Book(ctx)
         self._clients: dict[str, Client] = {}
         self._labeller: Labeller | None = None
+        self._locator: Callable[[Sequence[MessageRow]], Any] | None = None
         self._columns: list[Column] = []
         self._scenario: Scenario | None = None
+        self._reading = asyncio.Lock()
 
     async def run(self) -> dict[str, Any]:
         place, scratch = _socket_place(self._ctx.folder)
@@ -164,6 +169,23 @@ class _Live:
             understand=self._understand,
         )
 
+    def remake(self, column: Column) -> tuple[Agent, User | None]:
+        """A column's agent and simulated user anew, for a conversation that goes on from an earlier message."""
+        thread = digest([self._ctx.id, column.index])
+        return self._agent(self._names[column.index], thread), self._user(thread)
+
+    async def locate(self, messages: Sequence[MessageRow]) -> Place:
+        """Read where a conversation stands; in a thread, since the reader is fitted at the first call."""
+
+        def find() -> Place:
+            if self._locator is None:
+                self._locator = entry_point(LOCATOR)(self._workflow, self._reader())
+            found = self._locator(messages)
+            return Place(found.nodes, found.edges, found.at, found.read)
+
+        async with self._reading:
+            return await asyncio.to_thread(find)
+
     def _agent(self, name: AgentName, thread: str) -> Agent:
         return build_agent(
             name,
@@ -209,25 +231,36 @@ class _Live:
         return UserTurn(text, awaits, self._reader().move(text, awaits) if awaits else None)
 
     async def _restore(self, column: Column) -> None:
-        mine = [e for e in self._past if e.get("column") == column.index]
-        said = [
-            spoken_of(e) for e in mine if e["type"] == "said" or (e["type"] == "turn" and (e["text"] or not e["ended"]))
-        ]
-        turns = [e for e in mine if e["type"] == "turn"]
-        ends = [e for e in mine if e["type"] == "state" and "ended_by" in e]
+        """Take up what the events of earlier attempts tell of a column."""
+        said: list[Spoken] = []
+        turns: dict[int, AgentTurn] = {}
+        ended: Event | None = None
+        for event in (e for e in self._past if e.get("column") == column.index):
+            if event["type"] == "branch":
+                del said[event["idx"] :]
+                turns = {n: t for n, t in turns.items() if n < event["idx"]}
+                column.conversation_id, column.branch_of, ended = event["conversation"], event["of"], None
+            elif event["type"] == "said":
+                column.speakers.add(event["by"])
+                said.append(spoken_of(event))
+            elif event["type"] == "turn":
+                if event["text"] or not event["ended"]:
+                    said.append(spoken_of(event))
+                turns[len(said) - 1] = turn_of(event)
+            elif event["type"] == "state":
+                ended = event if "ended_by" in event else None
+                column.diverged |= bool(event.get("diverged"))
         if said:
-            ended = ends[-1]["ended_by"] if ends else None
-            column.speakers = {e["by"] for e in mine if e["type"] == "said"}
-            column.terminal = ends[-1].get("terminal") if ends else None
+            column.terminal = ended.get("terminal") if ended else None
             column.started = next(e["t"] for e in self._past if e["type"] == "hello")
-            await column.restore(said, ended, turn_of(turns[-1]) if turns else AgentTurn(""))
+            await column.restore(said, turns, ended["ended_by"] if ended else None)
 
     def _hello(self) -> dict[str, Any]:
         agents = [
             {"column": c.index, "name": n.text, "conversation": c.conversation_id}
             for c, n in zip(self._columns, self._names, strict=True)
         ]
-        names = ("scenario", "user", "seed")
+        names = ("scenario", "user", "seed", "blind")
         return {"agents": agents, "workflow": self._workflow.name, **{n: self._args.get(n) for n in names}}
 
     def _row(self, column: Column) -> ConversationRow:
@@ -244,9 +277,14 @@ class _Live:
             terminal=column.terminal,
             ended_by=column.ended_by,
             totals=column.totals(),
-            provenance={"job": self._ctx.id, "user": "+".join(sorted(column.speakers)), "live": True},
+            provenance=self._provenance(column),
             created=column.started,
         )
+
+    def _provenance(self, column: Column) -> dict[str, Any]:
+        known = {"job": self._ctx.id, "user": "+".join(sorted(column.speakers)), "live": True, "column": column.index}
+        told = {"diverged": column.diverged, "branch_of": column.branch_of, "blind": self._args.get("blind")}
+        return known | {name: value for name, value in told.items() if value}
 
     async def _until_over(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         alone = time.monotonic()
@@ -300,21 +338,49 @@ class _Live:
     async def _obey(self, message: Mapping[str, Any], queue: asyncio.Queue[Event | None]) -> None:
         wanted = message.get("to")
         chosen = [c for c in self._columns if wanted is None or c.index in wanted]
+        alone = any(c not in chosen and c.state != "ended" for c in self._columns)
         try:
+            if message["op"] == "vote":
+                await self._vote(message)
             for column in chosen:
                 match message["op"]:
                     case "say":
-                        column.say(str(message["text"]))
+                        column.say(str(message["text"]), alone=alone)
                     case "auto":
                         column.autopilot(None if message["steps"] is None else int(message["steps"]))
                     case "stop":
                         column.stop_reply()
                     case "retry":
-                        column.retry()
+                        column.retry(alone=alone)
+                    case "back":
+                        text = message.get("text")
+                        column.go_back(int(message["idx"]), None if text is None else str(text), alone=alone)
                     case "end":
                         await column.end()
         except UserError as error:
             queue.put_nowait({"seq": self._seq, "t": time.time(), "type": "refused", "error": str(error)})
+
+    async def _vote(self, message: Mapping[str, Any]) -> None:
+        """Keep a vote on these conversations and tell everyone; with it a blind comparison is over."""
+        from workbench.store.votes import put_vote
+
+        choice, note = str(message["choice"]), str(message.get("note") or "")
+        if choice not in ("tie", "bad", *map(str, range(len(self._columns)))):
+            raise UserError(f'no choice "{choice}": the number of a column, tie or bad')
+        row = VoteRow(
+            id=digest([self._ctx.id, self._seq, time.time()]),
+            job=self._ctx.id,
+            workflow_id=workflow_hash(self._workflow),
+            agents=tuple(n.text for n in self._names),
+            conversations=tuple(c.conversation_id for c in self._columns),
+            winner=int(choice) if choice.isdigit() else None,
+            verdict="win" if choice.isdigit() else choice,
+            note=note,
+            blind=bool(self._args.get("blind")),
+            voter=str(message.get("voter") or ""),
+        )
+        await self._book.submit(lambda rec: put_vote(rec, row))
+        self.publish("vote", {"choice": choice, "note": note})
 
 
 async def _send(queue: asyncio.Queue[Event | None], writer: asyncio.StreamWriter) -> None:

@@ -3,13 +3,18 @@
 A conversation is held by a job of kind `chat` (see `workbench.agents.live`); leaving never ends it. Every event is a
 dict with `seq` (1, 2, …), `t` (UTC epoch seconds), `type` and, where it concerns one agent, `column` (its number):
 
-- `hello {agents: [{column, name, conversation}], workflow, scenario, user}`: the first event of every attempt;
+- `hello {agents: [{column, name, conversation}], workflow, scenario, user, seed, blind}`: first event of every attempt;
 - `said {column, idx, text, by}`: a user's message ("human" or a simulated user's name), with `move`, `facts` … if
-simulated;
-- `chunk {column, text}`: more of the reply in the making (at most about twelve a second and column);
+  simulated;
+- `chunk {column, text, nodes?}`: more of the reply in the making (at most about twelve a second and column), with the
+  graph nodes passed so far where the agent holds a graph;
 - `turn {column, idx, text, usage, calls, cost, latency_s, ttft_s, nodes, edges, awaits, ended, stop_reason, totals}`;
-- `state {column, state, queued, auto, ended_by?, error?}`: state is ready, answering, failed or ended. A failed column
-  keeps its text so far and waits for `retry`.
+- `place {column, idx, nodes, edges, at, read, known}`: where the conversation stands after that turn; `known` says that
+  the agent itself knows it, else it is read from the texts by the labeller and alignment;
+- `state {column, state, queued, auto, diverged?, ended_by?, error?}`: state is ready, answering, failed or ended. A failed
+  column keeps its text so far and waits for `retry`;
+- `branch {column, idx, conversation, of}`: the column goes on from its first `idx` messages as a new conversation;
+- `vote {choice, note}`: somebody has judged: the number of a column, "tie" or "bad".
 """
 
 from __future__ import annotations
@@ -44,11 +49,13 @@ def launch_chat(
     user: str | None = None,
     seed: int = 0,
     session: str | None = None,
+    blind: bool = False,
 ) -> Job:
     """Start the process that holds a conversation with one to four agents side by side.
 
     `workflow` is a name or a file, `scenario` an id of the record, `user` "agenda" or "llm:MODEL" (needed for
-    autopilot). The same `session` joins the conversation of that name; None makes a new one. Raises UserError.
+    autopilot). The same `session` joins the conversation of that name; None makes a new one. `blind` shuffles the agents:
+    clients show no names before a vote. Raises UserError.
     """
     if not 1 <= len(agents) <= MOST_AGENTS:
         raise UserError(f"{len(agents)} agents: name one to {MOST_AGENTS} to talk to side by side")
@@ -57,15 +64,21 @@ def launch_chat(
             model_folder(home, name.model.removeprefix("local/"))
     if user is not None and user != "agenda" and not user.startswith("llm:"):
         raise UserError(f'no simulated user "{user}": choose agenda or llm:MODEL')
+    shown = list(agents)
+    if blind:
+        if len(agents) < 2:
+            raise UserError("a blind comparison needs two agents or more")
+        secrets.SystemRandom().shuffle(shown)
     args = {
-        "agents": list(agents),
+        "agents": shown,
         "workflow": workflow,
         "scenario": scenario,
         "user": user,
         "seed": seed,
         "session": session or secrets.token_hex(4),
+        **({"blind": True} if blind else {}),
     }
-    return launch(home, "chat", args, f"Chat with {', '.join(agents)}")
+    return launch(home, "chat", args, f"Blind chat, {len(shown)} agents" if blind else f"Chat with {', '.join(agents)}")
 
 
 class LiveClient:
@@ -126,8 +139,16 @@ class LiveClient:
         await self._send(op="stop", to=to)
 
     async def retry(self, to: Sequence[int] | None = None) -> None:
-        """Ask failed columns for their reply again."""
+        """Ask failed columns for the reply they owe, the others for their last reply anew."""
         await self._send(op="retry", to=to)
+
+    async def back(self, idx: int, text: str | None = None, to: Sequence[int] | None = None) -> None:
+        """Go on from the first `idx` messages, saying `text` next if it is given; the old conversations stay."""
+        await self._send(op="back", idx=idx, text=text, to=to)
+
+    async def vote(self, choice: str, note: str = "", voter: str = "") -> None:
+        """Judge: the number of the best column, "tie" or "bad" (all of them are)."""
+        await self._send(op="vote", choice=choice, note=note, voter=voter)
 
     async def end(self, to: Sequence[int] | None = None) -> None:
         """End the conversation of these columns; the process goes when all have ended and nobody is connected."""
@@ -147,8 +168,11 @@ class LiveClient:
             raise ServiceError("the process that holds the conversation is gone: join it again") from None
 
 
-def draw_scenario(home: Home, workflow: str, seed: int = 0) -> str:
-    """Put a test scenario drawn with `seed` (a path chosen uniformly) into the record and return its id."""
+def draw_scenario(home: Home, workflow: str, seed: int = 0, persona: str | None = None) -> str:
+    """Put a test scenario drawn with `seed` (a path chosen uniformly) into the record and return its id.
+
+    `persona` takes the place of the drawn one. Raises UserError if the workflow has no such persona.
+    """
     from workbench.dialogue.generation import keep_workflow
     from workbench.dialogue.scenarios import scenario_for_path
     from workbench.store import connect
@@ -160,6 +184,29 @@ def draw_scenario(home: Home, workflow: str, seed: int = 0) -> str:
     made = scenario_for_path(flow, PathSpace(flow).sample(1, seed)[0], "test", seed)
     with connect(home) as record:
         keep_workflow(record, flow)
+        put_scenarios(record, [made])
+    return with_persona(home, workflow, made.id, persona) if persona else made.id
+
+
+def with_persona(home: Home, workflow: str, scenario: str, persona: str) -> str:
+    """The scenario of the record as another persona lives it; put into the record, its id returned.
+
+    Raises UserError if the workflow has no such persona or the record no such scenario.
+    """
+    from workbench.dialogue.scenarios import make_scenario
+    from workbench.store import connect
+    from workbench.store.scenarios import get_scenario, put_scenarios
+    from workbench.workflow.load import load_workflow
+
+    flow = load_workflow(workflow)
+    known = [p.id for p in flow.personas]
+    if persona not in known:
+        raise UserError(f'{flow.name} has no persona "{persona}": choose one of {", ".join(known)}')
+    with connect(home) as record:
+        found = get_scenario(record, scenario)
+        if found is None:
+            raise UserError(f'no scenario "{scenario}" in the record')
+        made = make_scenario(flow, found.split, found.seed, dict(found.variables), persona, found.plan)
         put_scenarios(record, [made])
     return made.id
 

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
-from workbench.agents.base import Agent, AgentFailure, AgentTurn, Informed, User, UserTurn
+from workbench.agents.base import Agent, AgentFailure, AgentTurn, Informed, Rejoining, User, UserTurn
 from workbench.agents.compiled import ChatAgent
 from workbench.agents.conversation import Conversation, EndedBy, Limits, Spoken, agent_message, user_message
 from workbench.dialogue.model import Message
 from workbench.errors import UserError
 from workbench.models.client import Usage
+from workbench.store.rows import MessageRow
+from workbench.workflow.hashing import digest
 
 State = Literal["ready", "answering", "failed", "ended"]
 CHUNK_SECONDS = 0.08
@@ -32,6 +34,24 @@ class Keeper(Protocol):
     async def keep(self, column: Column, first: int, messages: Sequence[Spoken]) -> None:
         """Write messages from index `first` on to the record, with the conversation as it is now."""
         ...
+
+    def remake(self, column: Column) -> tuple[Agent, User | None]:
+        """The column's agent and simulated user anew, as before the first message."""
+        ...
+
+    async def locate(self, messages: Sequence[MessageRow]) -> Place:
+        """Where a conversation stands in the graph, as far as its texts tell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The walk so far, where the conversation stands, and the nodes of the last message."""
+
+    nodes: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
+    at: str | None = None
+    read: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,7 +87,12 @@ class Column:
         self.started = time.time()
         self.speakers: set[str] = set()
         """Who has spoken to the agent: "human", a simulated user's name, or both."""
-        self._last = AgentTurn("")
+        self.diverged = False
+        """Whether it was ever spoken to alone, or set back alone: it no longer hears what the others hear."""
+        self.branch_of: str | None = None
+        self.turns: dict[int, AgentTurn] = {}
+        """The agent's turns by message index."""
+        self._wanted: tuple[int, str | None] | None = None
         self._inbox: deque[str] = deque()
         self._auto: float = 0
         self._pending: _Input | None = _Input(None, HUMAN, told=True)
@@ -75,10 +100,11 @@ class Column:
         self._reply: asyncio.Task[AgentTurn] | None = None
         self._partial = ""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, alone: bool = False) -> None:
         """A human's message; it takes over from the simulated user, and waits while a reply is in the making."""
         if self.state != "ended":
             self._auto = 0
+            self.diverged |= alone
             self._inbox.append(text)
             self._wake.set()
             self._show()
@@ -96,11 +122,30 @@ class Column:
         if self._reply:
             self._reply.cancel()
 
-    def retry(self) -> None:
-        """Ask a failed column again for the reply it owes."""
+    def retry(self, *, alone: bool = False) -> None:
+        """Ask a failed column again for the reply it owes, any other one for its last reply anew (see `go_back`)."""
         if self.state == "failed":
             self._set("ready")
             self._wake.set()
+        elif self.state != "answering" and (last := max(self.turns, default=None)) is not None:
+            self.go_back(last, alone=alone)
+
+    def go_back(self, idx: int, text: str | None = None, *, alone: bool = False) -> None:
+        """Go on from the first `idx` messages, as a new conversation; the old one stays in the record as it is.
+
+        A user's message at the end of them is answered anew; after an agent's, `text` is said if it is given. Raises
+        UserError if there are not so many messages.
+        """
+        if not 0 <= idx <= len(self.messages):
+            raise UserError(f"there are {len(self.messages)} messages: none to go back to before number {idx + 1}")
+        if text is not None and (not idx or self.messages[idx - 1].role == "user"):
+            raise UserError("only a user's message can be said anew")
+        if not idx and isinstance(self.agent, Rejoining):
+            raise UserError("an orchestrated agent cannot open anew: begin a new conversation")
+        self.diverged |= alone
+        self._wanted = (idx, text)
+        self.stop_reply()
+        self._wake.set()
 
     async def end(self, why: EndedBy = "stopped") -> None:
         """End this column's conversation."""
@@ -112,32 +157,65 @@ class Column:
             await self._keep(len(self.messages), [])
 
     async def run(self) -> None:
-        """Open, then answer whatever comes, until the conversation ends."""
+        """Open, then answer whatever comes; an ended conversation waits for somebody to go back in it."""
         await self._keep(len(self.messages), [])
-        while self.state != "ended":
+        while True:
             self._wake.clear()
-            if self.state == "failed":
+            if self._wanted:
+                await self._back(*self._wanted)
+            elif self.state in ("failed", "ended"):
                 await self._wake.wait()
             elif self._pending is not None or await self._next_input():
                 await self._answer()
             elif self.state == "ready" and not self._inbox and not self._auto:
                 await self._wake.wait()
 
-    async def restore(self, messages: Sequence[Spoken], ended_by: EndedBy | None, last: AgentTurn) -> None:
+    async def restore(
+        self, messages: Sequence[Spoken], turns: Mapping[int, AgentTurn], ended_by: EndedBy | None
+    ) -> None:
         """Take up a conversation that another process began: what was said, and how far the agent had come."""
-        self.messages = list(messages)
-        self._last = last
+        self.messages, self.turns = list(messages), dict(turns)
         if ended_by:
             self.ended_by, self.state = ended_by, "ended"
             return
-        owes = not messages or messages[-1].role == "user"
-        done = self.messages[:-1] if owes and messages else self.messages
+        await self._take_up()
+
+    async def _back(self, idx: int, text: str | None) -> None:
+        """Do what `go_back` asked for."""
+        self._wanted = None
+        if self.state != "ended":  # what is left behind is a conversation of its own
+            self.ended_by, self.state = "stopped", "ended"
+            await self._keep(len(self.messages), [])
+        old, self.branch_of = self.conversation_id, self.conversation_id
+        self.conversation_id = digest([old, idx, text, time.time()])
+        self.messages, self.turns = self.messages[:idx], {n: t for n, t in self.turns.items() if n < idx}
+        self.ended_by = self.error = self.terminal = None
+        self._auto, self.started = 0, time.time()
+        self._inbox.clear()
+        await self.agent.close()
+        self.agent, self._user = self._keeper.remake(self)
+        data = {"idx": idx, "conversation": self.conversation_id, "of": old}
+        self._keeper.publish("branch", {"column": self.index, **data})
+        await self._keep(0, self.messages)
+        try:
+            await self._take_up()
+        except UserError as error:
+            self._fail(str(error))
+            return
+        if text is not None:
+            self._inbox.append(text)
+        self._set("ready")
+
+    async def _take_up(self) -> None:
+        """Bring agent and simulated user to the end of `messages`; a user's last message is owed an answer."""
+        owes = not self.messages or self.messages[-1].role == "user"
+        done = self.messages[:-1] if owes else self.messages
         if isinstance(self.agent, ChatAgent):
             self.agent.restore([m.message() for m in done])
         elif done and isinstance(self.agent, Informed):
             await self._walk_again(self.agent, done)
-        elif done:
-            await self.agent.open()
+        elif done and isinstance(self.agent, Rejoining):
+            await self.agent.restore([m.message() for m in done])
         await self._remind_user(done)
         self._pending = None
         if owes:
@@ -160,6 +238,11 @@ class Column:
             for position, message in enumerate(done):
                 if message.role == "user" and message.question:
                     await self._user.answer(history[:position])
+
+    @property
+    def _last(self) -> AgentTurn:
+        """The agent's newest turn."""
+        return self.turns[max(self.turns)] if self.turns else AgentTurn("")
 
     async def _next_input(self) -> bool:
         """Take the next human message, or have the simulated user make one; False if there is nothing to do."""
@@ -214,7 +297,7 @@ class Column:
         finally:
             reply, self._reply = self._reply, None
             reply.cancel()
-        if self.state == "ended":
+        if self.state == "ended" or self._wanted:
             return
         if reply.cancelled():
             await self._cut()
@@ -237,19 +320,36 @@ class Column:
             self._fail("stopped: ask again for the reply, or end the conversation")
 
     async def _hear(self, turn: AgentTurn) -> None:
-        self._last = turn
         message = agent_message(turn, time.time())
-        if turn.text or not turn.ended:
+        spoken = bool(turn.text or not turn.ended)
+        if spoken:
             self.messages.append(message)
             await self._keep(len(self.messages) - 1, [message])
+        self.turns[len(self.messages) - 1] = turn
         if turn.ended:
             self.terminal = turn.nodes[-1] if turn.nodes else None
         data = {"idx": len(self.messages) - 1, "text": turn.text, **_agent_data(turn), "totals": self.totals()}
         self._keeper.publish("turn", {"column": self.index, **data})
+        await self._locate(turn)
         if turn.ended:
             await self.end("agent")
         else:
             self._set("ready")
+
+    async def _locate(self, turn: AgentTurn) -> None:
+        """Say where the conversation stands: an agent that holds a graph knows it, for others the texts are read."""
+        if turn.nodes is not None:
+            walk = [m for m in self.messages if m.nodes]
+            nodes = tuple(n for m in walk for n in m.nodes)
+            nodes += tuple(n for n in (turn.awaits,) if n)
+            place = Place(nodes, tuple(e for m in walk for e in m.edges), nodes[-1] if nodes else None, turn.nodes)
+        else:
+            place = await self._keeper.locate([m.row() for m in self.messages])
+            read = replace(self.messages[-1], read={"nodes": list(place.read)})
+            self.messages[-1] = read
+            await self._keep(len(self.messages) - 1, [read])
+        data = asdict(place) | {"known": turn.nodes is not None, "idx": len(self.messages) - 1}
+        self._keeper.publish("place", {"column": self.index, **data})
 
     async def _stream(self, text: str | None) -> AgentTurn:
         gathered: list[str] = []
@@ -259,7 +359,9 @@ class Column:
             nonlocal timer
             timer = None
             if gathered:
-                self._keeper.publish("chunk", {"column": self.index, "text": "".join(gathered)})
+                passing = list(self.agent.passing) if isinstance(self.agent, Rejoining) else []
+                data = {"nodes": passing} if passing else {}
+                self._keeper.publish("chunk", {"column": self.index, "text": "".join(gathered), **data})
                 gathered.clear()
 
         try:
@@ -304,6 +406,8 @@ class Column:
     def _show(self) -> None:
         auto = -1 if self._auto == float("inf") else int(self._auto)
         data: dict[str, Any] = {"column": self.index, "state": self.state, "queued": len(self._inbox), "auto": auto}
+        if self.diverged:
+            data["diverged"] = True
         if self.ended_by:
             data |= {"ended_by": self.ended_by, "terminal": self.terminal}
         if self.error and self.state == "failed":

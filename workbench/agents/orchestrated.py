@@ -8,7 +8,7 @@ langgraph (over a second): `workbench.agents.names` does it when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from langsmith.run_helpers import tracing_context
 
 from workbench.agents.base import AgentFailure, AgentTurn, Meter, last_turn
 from workbench.agents.prompts import KICK_OFF, choice_note, options_of, orchestrated_system, speak_note
+from workbench.dialogue.model import Message
+from workbench.errors import UserError
 from workbench.models.client import ChatMessage, Client, Reply, Request, StopReason
 from workbench.workflow.model import Edge, Node, Workflow
 
@@ -68,7 +70,8 @@ class OrchestratedAgent:
         self._system = ChatMessage("system", orchestrated_system(workflow))
         self._checkpoints = checkpoints
         limit = len(workflow.nodes) + len(workflow.edges) + 2
-        self._config: dict[str, Any] = {"configurable": {"thread_id": thread}, "recursion_limit": limit}
+        self._thread: dict[str, Any] = {"thread_id": thread}
+        self._config: dict[str, Any] = {"configurable": self._thread, "recursion_limit": limit}
         self._stack = AsyncExitStack()
         self._graph: Any = None
         self._turn = _Turn()
@@ -85,6 +88,27 @@ class OrchestratedAgent:
     def stream(self, text: str | None) -> AsyncIterator[str | AgentTurn]:
         """Chunks of all that is spoken up to the next user node, then the turn."""
         return self._advance(text, streaming=True)
+
+    @property
+    def passing(self) -> tuple[str, ...]:
+        """The graph nodes of the message in the making, as far as it has come."""
+        return tuple(self._turn.nodes)
+
+    async def restore(self, messages: Sequence[Message]) -> None:
+        """Stand where these messages have been said: the newest checkpoint with just this history (time travel).
+
+        Raises UserError if there is none, as for a conversation of another process without a checkpoint file.
+        """
+        graph = await self._compiled()
+        wanted = [("assistant" if m.role == "agent" else "user", m.text) for m in messages]
+        async for snapshot in graph.aget_state_history({"configurable": self._thread}):
+            if not snapshot.interrupts:
+                continue
+            said = [(m["role"], m["content"]) for m in snapshot.values["history"]]
+            if [*said, ("assistant", " ".join(snapshot.values["spoken"]))] == wanted:
+                self._config["configurable"] = dict(snapshot.config["configurable"])
+                return
+        raise UserError(f"{self.name} has no checkpoint of this turn: begin a new conversation")
 
     async def close(self) -> None:
         """Close the checkpoint file."""
@@ -118,6 +142,8 @@ class OrchestratedAgent:
                 state = await graph.ainvoke(given, self._config, durability="exit")
         except GraphRecursionError:
             raise AgentFailure(f"{self.name} went in circles without coming to a user node") from None
+        finally:
+            self._config["configurable"] = self._thread  # whatever was done from an older checkpoint is the newest now
         self._broken = False
         waiting = state.get("__interrupt__")
         return self._finished(state, waiting[0].value if waiting else None)

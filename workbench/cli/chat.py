@@ -12,13 +12,20 @@ from typing import Any, TextIO
 
 import click
 
-from workbench.agents.live_client import Event, LiveClient, draw_scenario, launch_chat, workflow_of
+from workbench.agents.live_client import Event, LiveClient, draw_scenario, launch_chat, with_persona, workflow_of
 from workbench.cli.output import example, json_option, pass_home, to_json
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.text import clean, clean_line
 from workbench.workflow.load import load_workflow
 
+ORDERS = """/to B TEXT      say TEXT to column B alone (it has then diverged)
+/auto [N]       let the simulated user say N messages, or go on to the end
+/back N [TEXT]  go on after message N, saying TEXT next; the old conversation stays in the record
+/retry          ask failed columns again, the others for their last reply anew
+/vote A|B|tie|bad [NOTE]   judge; a blind comparison then tells the names
+/end            end the conversation"""
+LETTERS = "ABCD"
 _LEAST_WIDTH = 28
 """Narrower columns are printed one below the other."""
 
@@ -27,6 +34,7 @@ _LEAST_WIDTH = 28
     epilog=example(
         "workbench chat compiled:last                            talk; an empty line or Ctrl+D ends it",
         "workbench chat compiled:last oracle --auto --seed 3     let a simulated user talk to both",
+        "workbench chat compiled:last oracle --blind             names are told after your vote",
         "workbench chat compiled:last --script lines.txt --json  say the lines of a file",
         'echo "To Oslo, please." | workbench chat in-context:anthropic/claude-sonnet-5-5',
     )
@@ -36,6 +44,8 @@ _LEAST_WIDTH = 28
 @click.option("--scenario", metavar="ID", help="A scenario of the record, for the oracle and the simulated user.")
 @click.option("--auto", is_flag=True, help="Let a simulated user talk (with a drawn scenario, if none is given).")
 @click.option("--user", metavar="USER", help="Who the simulated user is: agenda (default) or llm:MODEL.")
+@click.option("--persona", metavar="P", help="The persona of the simulated user, else the scenario's own.")
+@click.option("--blind", is_flag=True, help="Shuffle the agents and name them after a vote.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the drawn scenario and of the simulated user.")
 @click.option("--script", type=click.File(), help="Read the user's lines from a file (or a pipe: -).")
 @click.option("--join", "job", metavar="JOB", help="Join a conversation that is being held.")
@@ -48,6 +58,8 @@ def command(
     scenario: str | None,
     auto: bool,
     user: str | None,
+    persona: str | None,
+    blind: bool,
     seed: int,
     script: TextIO | None,
     job: str | None,
@@ -56,23 +68,26 @@ def command(
     """Talk to one to four agents side by side: compiled:RUN, orchestrated:MODEL, in-context:MODEL, oracle.
 
     Lines come from the keyboard, a pipe or --script. Ctrl+C leaves the conversation as it is: --join takes it up again.
+    A line that begins with / is an order; /help lists them.
     """
     if bool(agents) == bool(job):
         raise UserError("name the agents to talk to (compiled:RUN, oracle, …), or --join JOB")
     if job is None:
         flow = workflow or workflow_of(home, agents)
         load_workflow(flow)
-        if scenario is None and (auto or any(a.strip() == "oracle" for a in agents)):
+        if scenario is None and (auto or persona or any(a.strip() == "oracle" for a in agents)):
             scenario = draw_scenario(home, flow, seed)
+        if scenario and persona:
+            scenario = with_persona(home, flow, scenario, persona)
         simulated = user or ("agenda" if scenario else None)
-        job = launch_chat(home, agents, flow, scenario=scenario, user=simulated, seed=seed).id
+        job = launch_chat(home, agents, flow, scenario=scenario, user=simulated, seed=seed, blind=blind).id
     try:
         columns = asyncio.run(_talk(home, job, auto, script or sys.stdin, quiet=as_json))
     except KeyboardInterrupt:
         click.echo(f"\nleft; `workbench chat --join {job}` takes it up again", err=True)
         raise
     if as_json:
-        click.echo(to_json([vars(column) for column in columns]))
+        click.echo(to_json([{n: v for n, v in vars(column).items() if n != "shown"} for column in columns]))
     if columns and all(column.ended_by is None and column.error for column in columns):
         raise ServiceError(columns[0].error or "no agent could answer")
 
@@ -80,8 +95,10 @@ def command(
 class _Column:
     """What is known of one agent's side of the talk."""
 
-    def __init__(self, agent: str, conversation: str) -> None:
+    def __init__(self, agent: str, conversation: str, shown: str) -> None:
         self.agent, self.conversation = agent, conversation
+        self.shown = shown
+        """What it is called: its name, or in a blind comparison before the vote a letter."""
         self.messages: list[dict[str, Any]] = []
         self.totals: dict[str, Any] = {}
         self.state = "answering"
@@ -91,7 +108,12 @@ class _Column:
 
     def take(self, event: Event) -> None:
         """Bring the column up to date."""
-        if event["type"] in ("said", "turn") and event["text"]:
+        if event["type"] == "branch":
+            del self.messages[event["idx"] :]
+            self.conversation, self.state = event["conversation"], "answering"
+        elif event["type"] == "place" and self.messages:
+            self.messages[-1]["place"] = {n: event[n] for n in ("nodes", "at", "known")}
+        elif event["type"] in ("said", "turn") and event["text"]:
             role = "user" if event["type"] == "said" else "agent"
             names = ("text", "move", "nodes", "latency_s", "ttft_s", "cost", "usage", "stop_reason")
             self.messages.append({"role": role, **{n: event[n] for n in names if n in event}})
@@ -114,19 +136,23 @@ async def _talk(home: Home, job: str, auto: bool, lines: TextIO, *, quiet: bool)
     columns: list[_Column] = []
     events = client.events()
     try:
-        await _settle(events, columns, printer, first=True)
+        await _settle(events, columns, printer)
         if auto:
             await client.auto()
             await _settle(events, columns, printer, to_the_end=True)
-        while any(c.state == "ready" for c in columns):
+        while _goes_on(columns, lines):
             line = await asyncio.to_thread(_read, lines, quiet)
-            if not line:
+            if not line or line == "/end":
                 break
-            said = [c for c in columns if c.state == "ready"]
-            for column in said:
-                column.state = "answering"
-            await client.say(line, [columns.index(c) for c in said])
-            await _settle(events, columns, printer)
+            if line.startswith("/"):
+                await _obey(client, events, columns, printer, line)
+            elif said := [c for c in columns if c.state == "ready"]:
+                await _say(client, columns, said, line)
+                await _settle(events, columns, printer)
+            elif not lines.isatty():
+                break
+            else:
+                click.echo("nobody listens any more: /retry, /back N, /vote A|B|tie|bad or /end")
         await client.end()
         with suppress(StopAsyncIteration):
             while not all(c.state == "ended" for c in columns):
@@ -135,6 +161,64 @@ async def _talk(home: Home, job: str, auto: bool, lines: TextIO, *, quiet: bool)
         await client.close()
     printer.totals(columns)
     return columns
+
+
+def _goes_on(columns: Sequence[_Column], lines: TextIO) -> bool:
+    """Whether there is anything to be said: a person is not asked for more once all have ended, but for a vote."""
+    unnamed = any(c.shown != c.agent for c in columns)
+    return unnamed or not lines.isatty() or any(c.state != "ended" for c in columns)
+
+
+async def _say(client: LiveClient, columns: Sequence[_Column], to: Sequence[_Column], text: str) -> None:
+    for column in to:
+        column.state = "answering"
+    await client.say(text, [columns.index(c) for c in to])
+
+
+async def _obey(client: LiveClient, events: Any, columns: list[_Column], printer: _Printer, line: str) -> None:
+    """Do what an order says, and show what comes of it. Raises UserError for one that makes no sense."""
+    order, _, rest = line[1:].partition(" ")
+    first, _, words = rest.strip().partition(" ")
+    match order:
+        case "to" if words and (column := _lettered(columns, first)):
+            await _say(client, columns, [column], words)
+        case "auto" if not first or first.isdigit():
+            await client.auto(int(first) if first else None)
+        case "back" if first.isdigit():
+            printer.again(int(first))
+            await client.back(int(first), words or None)
+            for column in columns:
+                column.state = "answering"
+        case "retry":
+            printer.again(max((len(c.messages) for c in columns), default=1) - 1)
+            for column in columns:
+                column.state = "answering" if column.state in ("ready", "failed") else column.state
+            await client.retry()
+        case "vote" if first in ("tie", "bad") or _lettered(columns, first):
+            column = _lettered(columns, first)
+            await client.vote(str(columns.index(column)) if column else first, words)
+            await _voted(events, columns)
+            return
+        case _:
+            click.echo(ORDERS)
+            return
+    await _settle(events, columns, printer, to_the_end=order == "auto" and not first)
+
+
+def _lettered(columns: Sequence[_Column], letter: str) -> _Column | None:
+    at = LETTERS.find(letter.upper()) if len(letter) == 1 else -1
+    return columns[at] if 0 <= at < len(columns) else None
+
+
+async def _voted(events: Any, columns: list[_Column]) -> None:
+    """Wait until the vote is in the record, then tell the names."""
+    async for event in events:
+        if event["type"] == "refused":
+            raise UserError(str(event["error"]))
+        _take(event, columns)
+        if event["type"] == "vote":
+            click.echo(", ".join(f"{LETTERS[n]} is {clean_line(c.agent, 120)}" for n, c in enumerate(columns)))
+            return
 
 
 def _read(lines: TextIO, quiet: bool) -> str:
@@ -150,9 +234,7 @@ def _read(lines: TextIO, quiet: bool) -> str:
     return ""
 
 
-async def _settle(
-    events: Any, columns: list[_Column], printer: _Printer, *, first: bool = False, to_the_end: bool = False
-) -> None:
+async def _settle(events: Any, columns: list[_Column], printer: _Printer, *, to_the_end: bool = False) -> None:
     """Take events until every column has answered (or, to the end, has ended); print each round as it is whole."""
     while True:
         try:
@@ -171,7 +253,15 @@ async def _settle(
 
 def _take(event: Event, columns: list[_Column]) -> None:
     if event["type"] == "hello" and not columns:
-        columns += [_Column(agent["name"], agent["conversation"]) for agent in event["agents"]]
+        columns += [
+            _Column(
+                agent["name"], agent["conversation"], f"agent {LETTERS[n]}" if event.get("blind") else agent["name"]
+            )
+            for n, agent in enumerate(event["agents"])
+        ]
+    elif event["type"] == "vote":
+        for column in columns:
+            column.shown = column.agent
     elif "column" in event and event["column"] < len(columns):
         columns[event["column"]].take(event)
 
@@ -193,13 +283,18 @@ class _Printer:
         whole = longest if everything else min((len(c.messages) for c in open_), default=longest)
         while self._shown < whole:
             if self._shown == 0 and len(columns) > 1:
-                click.echo(_side_by_side([clean_line(c.agent, 200) for c in columns]))
+                click.echo(_side_by_side([clean_line(c.shown, 200) for c in columns]))
             click.echo(_side_by_side([_cell(c, self._shown) for c in columns]) + "\n")
             self._shown += 1
         for column in columns:
             if column.error and column.error not in self._failed:
                 self._failed.add(column.error)
-                click.echo(f"{clean_line(column.agent)} failed: {clean_line(column.error)}", err=True)
+                click.echo(f"{clean_line(column.shown)} failed: {clean_line(column.error)}", err=True)
+
+    def again(self, number: int) -> None:
+        """From round `number` on the rounds are printed anew."""
+        self._shown = min(self._shown, max(number, 0))
+        self._failed.clear()
 
     def totals(self, columns: Sequence[_Column]) -> None:
         """The closing line of every column."""
@@ -213,7 +308,7 @@ class _Printer:
             end = column.terminal or column.ended_by or "open"
             tokens = sums["input"] + sums["cache_read"] + sums["cache_write"]
             click.echo(
-                f"{clean_line(column.agent)}: {end}, {sums['messages']} messages, {tokens}+{sums['output']} tokens "
+                f"{clean_line(column.shown)}: {end}, {sums['messages']} messages, {tokens}+{sums['output']} tokens "
                 f"in+out, {sums['model_s']:.1f} s, cost {cost}  ({column.conversation})"
             )
 

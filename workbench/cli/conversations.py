@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,12 +10,15 @@ from typing import Any
 
 import click
 
+from workbench.agents.export import FORMS, Form, facts, figures
+from workbench.agents.export import export as written
 from workbench.agents.replay import timeline
-from workbench.cli.output import emit, example, json_option, pass_home, plain, table
+from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.cli.review import review_command
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect
+from workbench.store.chats import chat_conversations, chats, find_chat, name_chat
 from workbench.store.conversations import ConversationFilter, conversations, get_conversation
 from workbench.store.find import find
 from workbench.store.rows import ConversationRow, MessageRow
@@ -79,20 +81,64 @@ def show(home: Home, conversation: str, nodes: bool, as_json: bool) -> None:
     emit({"conversation": row, "messages": messages}, as_json, lambda _: _render_one(row, messages, nodes))
 
 
+@group.command("chats", epilog=example("workbench conversations chats", "workbench conversations chats --json"))
+@json_option
+@pass_home
+def chats_(home: Home, as_json: bool) -> None:
+    """List chats (conversations held side by side), newest first, with their names."""
+    with connect(home, readonly=True) as record:
+        found = chats(record)
+
+    def render(_: object) -> str:
+        rows = [
+            (
+                c.job,
+                c.name,
+                "blind" if c.blind else ", ".join(c.agents),
+                c.messages,
+                "open" if c.open else "ended",
+                _when(c.created),
+            )
+            for c in found
+        ]
+        headers = ("chat", "name", "agents", "messages", "state", "begun")
+        return table(headers, rows, right=(3,)) if rows else "no chats: `workbench chat AGENT AGENT` makes one"
+
+    emit(found, as_json, render)
+
+
+@group.command(epilog=example('workbench conversations name last "the one with the refund"'))
+@click.argument("chat")
+@click.argument("name")
+@pass_home
+def name(home: Home, chat: str, name: str) -> None:
+    """Give a chat a name. CHAT is its id, the beginning of one, its present name, or last."""
+    with connect(home) as record:
+        name_chat(record, find_chat(record, chat).job, name.strip())
+
+
 @group.command(
-    epilog=example("workbench conversations export last --to md -o talk.md", "workbench conversations export 3f2a 77b0")
+    epilog=example(
+        "workbench conversations export last --to md -o talk.md",
+        "workbench conversations export 3f2a 77b0 --to svg -o side-by-side.svg",
+        "workbench conversations export --chat last --to html -o talk.html",
+    )
 )
-@click.argument("conversation", nargs=-1, required=True)
-@click.option("--to", "form", type=click.Choice(["md", "jsonl"]), default="jsonl", show_default=True)
+@click.argument("conversation", nargs=-1)
+@click.option("--chat", help="All columns of a chat: its id, name or last.")
+@click.option("--to", "form", type=click.Choice(FORMS), default="jsonl", show_default=True)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file (else standard output).")
 @pass_home
-def export(home: Home, conversation: Sequence[str], form: str, output: Path | None) -> None:
-    """Write conversations as Markdown, or as JSON lines: one conversation a line, with all that was measured."""
-    parts = []
-    for wanted in conversation:
-        row, messages = _get(home, wanted)
-        parts.append(_markdown(row, messages) if form == "md" else _json_line(row, messages))
-    text = "\n".join(parts) + "\n"
+def export(home: Home, conversation: Sequence[str], chat: str | None, form: Form, output: Path | None) -> None:
+    """Write conversations: Markdown, JSON lines (all that was measured), or a picture of them side by side."""
+    if bool(conversation) == bool(chat):
+        raise UserError("name conversations, or a chat: `workbench conversations list` and `chats` show them")
+    title = ""
+    if chat:
+        with connect(home, readonly=True) as record:
+            row = find_chat(record, chat)
+            conversation, title = chat_conversations(record, row.job), row.name
+    text = written([_get(home, wanted) for wanted in conversation], form, title)
     if output is None:
         click.echo(clean(text), nl=False)
         return
@@ -164,35 +210,10 @@ def _render_list(found: Sequence[ConversationRow], limit: int) -> str:
     return text if len(found) <= limit else f"{text}\n… {len(found) - limit} more (--limit)"
 
 
-def _facts(row: ConversationRow) -> str:
-    end = f"{row.terminal or 'no terminal'} (ended by {row.ended_by})" if row.ended_by else row.status
-    user = row.provenance.get("user", "?")
-    return f"{row.agent}, user {user}, {_when(row.created)}, {end}, cost {_cost(row.totals)}"
-
-
 def _render_one(row: ConversationRow, messages: Sequence[MessageRow], nodes: bool) -> str:
-    lines = [f"{row.id}  {clean_line(_facts(row), 300)}", ""]
+    lines = [f"{row.id}  {facts(row)}", ""]
     for message in messages:
         lines.append(f"> {message.text}" if message.role == "user" else message.text)
-        figures = []
-        if message.role == "agent" and message.latency_s is not None:
-            figures.append(f"{message.usage.get('output', 0)} tokens, {message.latency_s:.1f} s")
-        if nodes and message.nodes:
-            figures.append("→".join(message.nodes))
-        if figures:
-            lines.append(f"    [{', '.join(figures)}]")
+        if note := figures(message, nodes=nodes):
+            lines.append(f"    [{note}]")
     return "\n".join(lines)
-
-
-def _markdown(row: ConversationRow, messages: Sequence[MessageRow]) -> str:
-    lines = [f"# Conversation {row.id}", "", clean_line(_facts(row), 300), ""]
-    for message in messages:
-        said = clean(message.text).replace("\\", "\\\\").replace("<", "\\<").replace("[", "\\[")
-        lines += [f"**{'User' if message.role == 'user' else 'Agent'}**", ""]
-        lines += [f"> {line}" for line in said.splitlines() or [""]]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _json_line(row: ConversationRow, messages: Sequence[MessageRow]) -> str:
-    return json.dumps({"conversation": plain(row), "messages": plain(messages)}, sort_keys=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -14,13 +18,23 @@ from workbench.demo.plan import Preset
 from workbench.home import Home
 
 
-@click.command(epilog=example("workbench demo", "workbench demo --no-tui --json", "workbench demo --quick"))
+@click.command(
+    epilog=example(
+        "workbench demo",
+        "workbench demo --no-tui --json",
+        "workbench demo --quick",
+        "workbench demo --replay             a recorded run in three minutes, without any model",
+        "workbench demo --replay --speed 2   in half of that",
+    )
+)
 @click.option("--quick", is_flag=True, help="About five minutes; the figures are partial and say so.")
 @click.option("--full", is_flag=True, help="Baselines on all 40 scenarios, not on 12.")
 @click.option("--smoke", is_flag=True, help="A minute or two: only shows that all parts work together.")
 @click.option("--workflow", default="travel_booking", show_default=True, help="Another workflow file or name.")
 @click.option("--seed", default=42, show_default=True, help="Seed of dialogues and training.")
 @click.option("--base", metavar="FOLDER", help="Another base model in Hugging Face format.")
+@click.option("--replay", is_flag=True, help="Play the shipped recording of a real run: nothing is computed.")
+@click.option("--speed", type=click.FloatRange(0.05, 100), default=1.0, show_default=True, help="Of --replay.")
 @click.option("--no-tui", is_flag=True, help="Plain progress lines, even on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON at the end (implies --no-tui).")
 @click.pass_context
@@ -32,6 +46,8 @@ def command(
     workflow: str,
     seed: int,
     base: str | None,
+    replay: bool,
+    speed: float,
     no_tui: bool,
     as_json: bool,
 ) -> None:
@@ -42,6 +58,8 @@ def command(
     from workbench.demo.launch import launch_demo
 
     home: Home = ctx.obj
+    if replay:
+        ctx.exit(_replay(speed, plain=no_tui or as_json or bool(why_not()), as_json=as_json))
     chosen = [name for name, wanted in (("quick", quick), ("full", full), ("smoke", smoke)) if wanted]
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
@@ -55,6 +73,34 @@ def command(
         as_json,
         lambda _: render(result),
     )
+
+
+def _replay(speed: float, *, plain: bool, as_json: bool) -> int:
+    """Play the shipped recording in a home of its own, which is gone afterwards; the exit code."""
+    from workbench.demo.recording import read_recording
+    from workbench.demo.replay import Player
+
+    recording = read_recording()
+    when = datetime.fromtimestamp(recording.recorded, UTC).strftime("%d %b %Y")
+    banner = f"REPLAY of a run of {when}"
+    stop = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="workbench-replay-") as folder:
+        home = Home(Path(folder) / "runs")
+        player = Player(recording, home, speed)
+        player.begin()
+        thread = threading.Thread(target=player.run, args=(stop.is_set,), daemon=True)
+        thread.start()
+        try:
+            if not plain:
+                chat = recording.chats[0].id if recording.chats else None
+                return open_app(home, follow=recording.demo.id, banner=banner, chat=chat)
+            click.echo(banner, err=True)
+            result = follow(home, recording.demo.id, quiet=False)
+            emit({**result["summary"], "replay": banner}, as_json, lambda _: f"{banner}\n{render(result)}")
+            return 0
+        finally:
+            stop.set()
+            thread.join()
 
 
 def render(result: Mapping[str, Any]) -> str:

@@ -164,6 +164,24 @@ def report(home: Home, comparison: str, form: str, output: Path | None) -> None:
     click.echo(path)
 
 
+@group.command(epilog=example("workbench results votes", "workbench results votes --workflow travel_booking --json"))
+@click.option("--workflow", help="Only votes on conversations of this workflow (name, id or last).")
+@click.option("--all", "everything", is_flag=True, help="Also votes that were given with the names in sight.")
+@json_option
+@pass_home
+def votes(home: Home, workflow: str | None, everything: bool, as_json: bool) -> None:
+    """Add up people's votes on agents side by side: win rates and Bradley-Terry strengths with intervals."""
+    from workbench.evaluation.votes import add_up, text
+    from workbench.store import connect
+    from workbench.store.find import find
+    from workbench.store.votes import votes as stored
+
+    with connect(home, readonly=True) as rec:
+        wanted = find(rec, "workflow", workflow) if workflow else None
+        found = add_up(stored(rec, wanted, blind=None if everything else True))
+    emit(found, as_json, text)
+
+
 def _names(agents: object) -> list[str]:
     return [str(a) for a in agents] if isinstance(agents, list | tuple) else []
 

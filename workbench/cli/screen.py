@@ -25,14 +25,17 @@ def why_not() -> str | None:
     return f"the app cannot draw on TERM={term or '(unset)'}" if term in ("", "dumb") else None
 
 
-def open_app(home: Home, follow: str | None = None, slow_link: bool | None = None) -> int:
-    """Show the app until the user leaves; its exit code. `follow` is a demo job to move along with.
+def open_app(
+    home: Home, follow: str | None = None, slow_link: bool | None = None, banner: str = "", chat: str | None = None
+) -> int:
+    """Show the app until the user leaves; its exit code. `follow` is a demo job to move along with; `banner` stands at
+    the top of every screen; `chat` is the conversation that the chat pane shows.
 
     Raises UserError, naming the plain commands, on a terminal that cannot show it.
     """
     if reason := why_not():
         raise UserError(f"{reason}; {_PLAIN}")
-    code: int = import_module(_APP).run(home, follow=follow, slow_link=slow_link)
+    code: int = import_module(_APP).run(home, follow=follow, slow_link=slow_link, banner=banner, chat=chat)
     return code
 
 

@@ -74,8 +74,8 @@ class Procedure:
         self.shortest = self.align(()).cost
         """Visible steps of the shortest walk from the start to a terminal."""
 
-    def align(self, events: Sequence[Event]) -> Alignment:
-        """A cheapest alignment of the events with a walk from the start to a terminal.
+    def align(self, events: Sequence[Event], *, finished: bool = True) -> Alignment:
+        """A cheapest alignment of the events with a walk from the start to a terminal (or, unfinished, to anywhere).
 
         States are (events consumed, position): at most (len(events) + 1) × (nodes + edges + 1) are expanded.
         ValueError if no terminal can be reached.
@@ -109,7 +109,7 @@ class Procedure:
                 continue
             done.add(state)
             i, position = divmod(state, width)
-            if i == n and position in self.final:
+            if i == n and (position in self.final or not finished):
                 return Alignment(_steps(came, state, width), key // unit, len(done))
             for move in self.moves[position]:
                 here = i * width + move.target

@@ -27,6 +27,8 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "messages": ("owner_kind", "owner_id", "idx"),
     "verdicts": ("id",),
     "measures": ("conversation_id", "name"),
+    "votes": ("id",),
+    "chats": ("id",),
     "calls": ("id",),
     "jobs": ("id",),
 }
@@ -37,6 +39,7 @@ _OWNERS = {
     "dataset_items": ("dataset_id", "datasets"),
     "verdicts": ("conversation_id", "conversations"),
     "measures": ("conversation_id", "conversations"),
+    "votes": ("workflow_id", "workflows"),
 }
 """Tables that go with the rows of another one: (the column that names the owner, the owner's table)."""
 
@@ -48,7 +51,7 @@ _FINISHED_WINS = ("runs", "comparisons", "conversations")
 
 _JSON = {
     "path", "nodes", "deviations", "checks", "provenance", "data", "tags", "manifest", "recipe", "summary", "config",
-    "totals", "evidence", "detail", "canonical", "about",
+    "totals", "evidence", "detail", "canonical", "about", "agents", "conversations",
 }  # fmt: skip
 
 
@@ -105,6 +108,11 @@ def rows_out(rec: Record, table: str, chosen: Closure) -> Iterator[RowDict]:
     if owner := _OF_EITHER.get(table):
         for kind, owners in (("dialogue", "dialogues"), ("conversation", "conversations")):
             yield from _rows(rec, table, f"{owner}_kind = '{kind}' AND {owner}_id IN", chosen[owners])
+    elif table == "chats":  # the names of the jobs that held these conversations
+        jobs = _ids(
+            rec, "SELECT json_extract(provenance, '$.job') FROM conversations WHERE id IN", chosen["conversations"]
+        )
+        yield from _rows(rec, "chats", "id IN", jobs)
     elif table == "calls":
         yield from _rows(rec, "calls", "owner_id IN", set().union(*chosen.values()))
     else:

@@ -295,3 +295,37 @@ class JobRow:
     folder: str
     title: str
     created: float = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRow:
+    """A judgement on conversations that a person held side by side, `agents` and `conversations` in the order shown.
+
+    `verdict` is "win" (`winner` is the place of the best, from 0), "tie" or "bad" (all are); `job` the live conversation.
+    """
+
+    id: str
+    job: str
+    workflow_id: str
+    agents: tuple[str, ...]
+    conversations: tuple[str, ...]
+    winner: int | None
+    verdict: str
+    note: str = ""
+    blind: bool = True
+    voter: str = ""
+    created: float = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRow:
+    """A live conversation with its agents side by side; `name` is "" until somebody gives it one."""
+
+    job: str
+    name: str
+    agents: tuple[str, ...]
+    workflow: str
+    messages: int
+    open: bool
+    blind: bool
+    created: float

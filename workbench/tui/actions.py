@@ -97,6 +97,10 @@ def _agents(state: Any) -> bool:
     return bool(state.agents)
 
 
+def _session(state: Any) -> bool:
+    return state.session is not None
+
+
 def _running(state: Any) -> bool:
     return bool(state.running)
 
@@ -184,12 +188,30 @@ ACTIONS: tuple[Action, ...] = (
     Action("training.log", "training", "log or answers", "l", short="log", footer=2, when=_selected),
     Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1, when=_agents),
     Action("chat.agents", "chat", "choose the agents", "a", short="agents", footer=2),
-    Action("chat.fresh", "chat", "new conversation", "n", short="new", footer=3, when=_agents),
-    Action("chat.auto", "chat", "let the simulated user speak, or take over", "p", short="autopilot", footer=4, when=_agents),
+    Action("chat.fresh", "chat", "new conversation", "n", when=_agents),
+    Action("chat.blind", "chat", "new blind conversation: no names before the vote", "B", when=_agents),
+    Action("chat.vote", "chat", "vote for the better one", "v", when=_session),
+    Action("chat.auto", "autopilot", "let the simulated user speak, or take over", "p", short="autopilot", footer=3, when=_agents),
+    Action("chat.step", "autopilot", "one message of the simulated user", "s", when=_agents),
+    Action("chat.scenario", "autopilot", "choose its scenario and persona", "c", when=_agents),
+    Action("chat.graph", "chat", "the graph: where every agent stands", "m", short="graph", footer=4, when=_session),
+    Action("chat.align", "chat", "message n on one line, or not", "l", when=_session),
     Action("chat.address", "chat", "write to all or to one", "ctrl+t", when=_agents),
-    Action("chat.halt", "chat", "stop the replies", "x", when=_agents),
-    Action("chat.retry", "chat", "retry the reply that failed", "r", when=_agents),
+    Action("chat.halt", "chat", "stop the replies", "x", when=_session),
+    Action("chat.retry", "chat", "retry the reply", "r", when=_session),
+    Action("chat.choose(-1)", "turn", "choose an earlier message", "left_square_bracket", when=_session),
+    Action("chat.choose(1)", "turn", "choose a later message", "right_square_bracket", when=_session),
+    Action("chat.edit", "turn", "say the chosen (or last) message of the user anew", "e", when=_session),
+    Action("chat.branch", "turn", "branch after the chosen message", "b", when=_session),
+    Action("chat.earlier", "conversations", "open an earlier one", "o"),
+    Action("chat.name", "conversations", "name this one", "N", when=_session),
+    Action("chat.export", "conversations", "save as Markdown, JSON lines, SVG and HTML", "w", when=_session),
+    Action("chat.replay", "conversations", "replay with its own timing; again: stop", "P", when=_session),
+    Action("chat.speed(2.0)", "conversations", "replay faster", "plus", when=_session),
+    Action("chat.speed(0.5)", "conversations", "replay slower", "minus", when=_session),
+    Action("chat.close", "chat", "end the conversation", "X", when=_session),
     Action("results.behind", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_selected),
+    Action("results.votes", "results", "people's votes on agents side by side", "V"),
     Action("results.agent(-1)", "results", "agent to the left", "left,h", when=_selected),
     Action("results.agent(1)", "results", "agent to the right", "right,l", short="agent", footer=2, when=_selected),
 )

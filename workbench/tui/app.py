@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from workbench.home import Home
 from workbench.settings import read_config
 from workbench.tui.link import is_slow
 
 
-def run(home: Home, follow: str | None = None, slow_link: bool | None = None) -> int:
+def run(
+    home: Home, follow: str | None = None, slow_link: bool | None = None, banner: str = "", chat: str | None = None
+) -> int:
     """Show the app until the user leaves, and return the exit code (128 + n after signal n).
 
     Args:
         home: Where the record and the jobs are; made if missing.
         follow: Id of a demo job to follow from stage to stage.
-        slow_link: Draw at most 10 times a second; None: as the settings say. Textual reads this when it is imported,
-            hence the late import.
+        slow_link: Draw at most 10 times a second, and less where text streams; None: as the settings say. Textual
+            reads this when it is imported, hence the late import.
+        banner: Stands at the top of every screen.
+        chat: Job of the conversation that the chat pane shows.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if slow_link is None:
@@ -27,7 +32,10 @@ def run(home: Home, follow: str | None = None, slow_link: bool | None = None) ->
 
     actions.remap(read_config())  # before the panes are imported: their bindings are made from the registry
     from workbench.tui.shell import Workbench
+    from workbench.tui.state import ChatState
 
-    app = Workbench(home.make(), follow=follow)
+    app = Workbench(home.make(), follow=follow, slow=slow_link, banner=banner)
+    if chat:
+        app.state = replace(app.state, chat=ChatState(session=chat))
     app.run(mouse=not slow_link)
     return app.return_code or 0

@@ -51,9 +51,21 @@ class Workbench(Commands, Following, inherit_bindings=False):
     COMMANDS = {ActionsProvider}  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, home: Home, *, follow: str | None = None, watch: bool = True, remember: bool = True) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        follow: str | None = None,
+        watch: bool = True,
+        remember: bool = True,
+        slow: bool = False,
+        banner: str = "",
+    ) -> None:
+        """`slow` draws less, for a slow line; `banner` stands at the top of every screen."""
         super().__init__()
         self.home = home
+        self.slow = slow
+        self.banner = banner
         self.state = state.load(self._file)
         self.effects = Effects(self)
         self.effects.failed = self._failed
@@ -111,7 +123,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """The frame; panes are made when they are first opened."""
-        yield Tabs(place(self.home.root), id="tabs")
+        yield Tabs(place(self.home.root), id="tabs", banner=self.banner)
         yield Timeline(id="timeline")
         yield Container(id="panes")
         yield StatusLine(id="status")

@@ -17,6 +17,7 @@ WorkflowView = Literal["outline", "paths", "graph", "ego", "check"]
 VIEWS = get_args(WorkflowView)
 RADIUS = 2
 """Edges around a node that are drawn at the most."""
+GraphShown = Literal["auto", "on", "off"]
 T = TypeVar("T")
 
 
@@ -82,11 +83,18 @@ class TrainingState:
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """`agents` are names as on the command line; `session` the live conversation's job; `draft` what is half typed."""
+    """`agents` are names as on the command line; `session` the live conversation's job; `draft` what is half typed.
+
+    `scenario` is the simulated user's, None for any; `aligned` starts message n on one line in all columns; `graph` says
+    whether the graph is shown ("auto": where there is room beside the columns).
+    """
 
     agents: tuple[str, ...] = ()
     session: str | None = None
     draft: str = ""
+    scenario: str | None = None
+    aligned: bool = True
+    graph: GraphShown = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +206,24 @@ def agents_chosen(state: ChatState, agents: tuple[str, ...]) -> ChatState:
     return state if agents == state.agents else replace(state, agents=agents, session=None)
 
 
-def session_begun(state: ChatState, job: str) -> ChatState:
-    """A conversation is there to be joined."""
+def session_begun(state: ChatState, job: str | None) -> ChatState:
+    """A conversation is there to be joined (None: it is being started)."""
     return replace(state, session=job)
+
+
+def scenario_chosen(state: ChatState, scenario: str) -> ChatState:
+    """Another scenario for the simulated user."""
+    return replace(state, scenario=scenario)
+
+
+def lined_up(state: ChatState) -> ChatState:
+    """Message n on one line in all columns, or every column as its text runs."""
+    return replace(state, aligned=not state.aligned)
+
+
+def graph_toggled(state: ChatState, shown: bool) -> ChatState:
+    """Show the graph, or take it away (`shown`: whether it is there now)."""
+    return replace(state, graph="off" if shown else "on")
 
 
 def message_drafted(state: ChatState, text: str) -> ChatState:
@@ -274,5 +297,6 @@ def _value(hint: Any, value: object) -> Any:
             tuple(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else _BAD
         ),
         WorkflowView: lambda: value if value in VIEWS else _BAD,
+        GraphShown: lambda: value if value in get_args(GraphShown) else _BAD,
     }
     return checks[hint]()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -125,16 +127,17 @@ def two_way_bootstrap(
 
 
 def proportion(successes: int, n: int, *, alpha: float = 0.05) -> Proportion:
-    """A rate with its Wilson interval (no continuity correction). n = 0 has none. ValueError unless 0 ≤ successes ≤
-    n."""
+    """A rate with its Wilson interval (no continuity correction), in closed form so that the app may ask for it without
+    scipy. n = 0 has none. ValueError unless 0 ≤ successes ≤ n."""
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
     if n == 0:
         return Proportion(0, 0, None, None, None)
-    from scipy import stats
-
-    found = stats.binomtest(successes, n).proportion_ci(1 - alpha, method="wilson")
-    return Proportion(n, successes, successes / n, float(found.low), float(found.high))
+    rate, z = successes / n, NormalDist().inv_cdf(1 - alpha / 2)
+    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    spread = z / (1 + z**2 / n) * sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    low, high = (0.0 if successes == 0 else middle - spread), (1.0 if successes == n else middle + spread)
+    return Proportion(n, successes, rate, low, high)
 
 
 def clustered_se(values: Values, clusters: Sequence[Hashable]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
+from statistics import NormalDist
 
 import numpy as np
 
@@ -53,8 +54,6 @@ def bradley_terry(wins: Mapping[tuple[str, str], float], reference: str, *, alph
     result[reference] = Strength(reference, 0.0, None, None, None)
     if not free:
         return result
-    from scipy import stats
-
     beta = np.zeros(len(names))
     for _ in range(100):
         gradient, information = _likelihood(matrix, beta, kept)
@@ -63,7 +62,7 @@ def bradley_terry(wins: Mapping[tuple[str, str], float], reference: str, *, alph
         if np.abs(step).max() < 1e-10:
             break
     errors = np.sqrt(np.diag(np.linalg.inv(_likelihood(matrix, beta, kept)[1][np.ix_(free, free)])))
-    z = float(stats.norm.ppf(1 - alpha / 2))
+    z = NormalDist().inv_cdf(1 - alpha / 2)
     for index, error in zip(free, errors, strict=True):
         value, spread = float(beta[index]), float(error)
         result[names[index]] = Strength(names[index], value, spread, value - z * spread, value + z * spread)

@@ -26,9 +26,10 @@ class Tabs(Toned):
             super().__init__()
             self.pane = pane
 
-    def __init__(self, title: str, id: str | None = None) -> None:
+    def __init__(self, title: str, id: str | None = None, banner: str = "") -> None:
         super().__init__(id=id)
         self._title = title
+        self._banner = banner
         self._pane = ""
 
     def put(self, pane: str) -> None:
@@ -48,6 +49,8 @@ class Tabs(Toned):
         """Line API."""
         spans: list[Span] = [(" workbench ", "accent"), *(span for _, span in self._spans())]
         room = self.size.width - width_of(spans) - 2
+        if self._banner:  # what must not be overlooked stands before the title
+            return self.strip([*spans, (f" {fit(self._banner, room, 'right')}", "bad")], self.size.width)
         title = fit(self._title, room, "right") if room > 8 else ""
         return self.strip([*spans, (" " + title, "dim")], self.size.width)
 

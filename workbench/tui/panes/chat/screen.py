@@ -1,216 +1,279 @@
-"""The Chat pane: one input, two or three agents answering side by side. The conversation itself lives in a job."""
+"""The Chat pane: one input, two to four agents answering side by side. The conversation itself lives in a job."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
-from workbench.agents.live_client import LiveClient, launch_chat, recorded_events
+from workbench.agents.live_client import LiveClient, draw_scenario, launch_chat, with_persona
 from workbench.errors import UserError
-from workbench.jobs import ENDED, job_folder, resume, status
 from workbench.tui import state as states
 from workbench.tui.format import agent_name
 from workbench.tui.pane import Pane
-from workbench.tui.panes.chat import view
-from workbench.tui.panes.chat.widgets import AgentColumn, AgentsScreen
+from workbench.tui.panes.chat import offers, session, view
+from workbench.tui.panes.chat.board import Board, Heads
+from workbench.tui.panes.chat.dialogs import AgentsScreen, EarlierScreen, ScenarioScreen, VoteScreen, WordsScreen
+from workbench.tui.panes.chat.map import WIDTH, Map
 from workbench.tui.state import ChatState
-from workbench.tui.widgets.safe import SafeText
+from workbench.tui.widgets.safe import Line, SafeText, Span
+from workbench.workflow.model import Workflow
 
-PATIENCE = 600.0
-"""Seconds to wait for a conversation's process: a model may have to be loaded first; a job that ends is told at once."""
 REDRAW = 0.12
 """Seconds between two drawings while text streams in: eight a second, however many columns and tokens."""
+REDRAW_SLOW = 0.25
+LEAST_COLUMN = 40
+FASTEST, SLOWEST = 64.0, 0.25
+
+Order = Callable[[LiveClient], Awaitable[None]]
 
 
 class ChatPane(Pane):
     """A client of the detached conversation: leaving the pane or the app ends nothing, coming back joins again."""
 
     scope = "chat"
-    first = "#chat-columns Transcript, #chat-empty"
-    HELP = "What you write goes to all columns, or to one (^t). A column that answers takes it next. Every message is in the record."
+    first = "#chat-board"
+    HELP = (
+        "What you write goes to all columns, or to one (^t), which has then diverged. A column that answers takes it next. "
+        "Every message is in the record. [ and ] choose a message: e says it anew, b branches after it."
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.talk = view.Talk()
+        self._session: session.Session | None = None
         self._client: LiveClient | None = None
-        self._joined: str | None = None
         self._to: int | None = None
         self._due = False
-        self._offers = view.Offers((), "", None)
+        self._chosen: int | None = None
+        self._speed: float | None = None
+        """Of a replay; None when none runs."""
+        self._workflow: tuple[str, Workflow | None] = ("", None)
+        self._offers = offers.Offers((), "", None)
 
     def compose(self) -> ComposeResult:
         """Compose."""
         yield SafeText(id="chat-empty", classes="note")
-        yield Horizontal(id="chat-columns")
-        yield SafeText(id="chat-strips", classes="note")
+        with Horizontal(id="chat-body"):
+            with Vertical(id="chat-talk"):
+                yield Heads(id="chat-heads")
+                yield Board(id="chat-board")
+                yield SafeText(id="chat-strips", classes="note", wrapped=False)
+            yield Map(id="chat-map")
+        yield SafeText(id="chat-notice", classes="note", wrapped=False)
         yield Input(self.state.draft, id="chat-input", select_on_focus=False)
 
     def on_mount(self) -> None:
         """Say what to do first."""
         self.query_one("#chat-empty").can_focus = True
+        if self.shell.slow:
+            self.query_one(Board).jump = 2
         self._draw()
 
     def refresh_data(self, topics: frozenset[str]) -> None:
         """What can be talked to comes from the record; the conversation comes over its own socket."""
         if "record" in topics or "opened" in topics:
-            self.run("offers", lambda: view.offers(self.home), self._offered)
-        if "opened" in topics and self.state.session and self._joined != self.state.session:
-            self._join(self.state.session)
+            self.run("offers", lambda: offers.offers(self.home), self._offered)
+        wanted = self.state.session
+        joined = self._session is not None and self._session.job == wanted
+        there = wanted and (self.home.jobs / wanted / "job.json").exists()
+        if wanted and not joined and (there or ("opened" in topics and not self.shell.banner)):
+            self._join(wanted)
 
-    def _offered(self, offers: view.Offers) -> None:
-        self._offers = offers
+    def _offered(self, found: offers.Offers) -> None:
+        self._offers = found
         self._draw()
 
     # The conversation --------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, *, blind: bool = False) -> None:
         """Start the process that holds the conversation; join it when it is there."""
-        agents, offers = self.state.agents, self._offers
-        scenario = offers.scenario
-        user = "agenda" if scenario else None
+        state, offered = self.state, self._offers
 
         def start() -> str:
-            job = launch_chat(self.home, agents, offers.workflow, scenario=scenario, user=user)
+            scenario = state.scenario or offered.scenario or draw_scenario(self.home, offered.workflow)
+            job = launch_chat(self.home, state.agents, offered.workflow, scenario=scenario, user="agenda", blind=blind)
             return job.id
 
         def started(job: str) -> None:
             self.state = states.session_begun(self.state, job)
             self._join(job)
 
-        self.talk, self._client, self._joined = view.Talk(), None, None
+        self._forget()
+        self.state = states.session_begun(self.state, None)
         self.run("start", start, started)
         self._soon()
 
-    def _join(self, job: str) -> None:
-        self._joined, self._client, self.talk = job, None, view.Talk()
-        self.run_worker(self._listen(job), group="chat", exclusive=True, exit_on_error=False)
+    def _forget(self) -> None:
+        self.talk, self._session, self._client = view.Talk(), None, None
+        self._to = self._chosen = self._speed = None
 
-    async def _listen(self, job: str) -> None:
-        """Show what the record has of an ended conversation, or follow a live one until it ends or we leave."""
+    def _join(self, job: str) -> None:
+        self._forget()
+        self._session = session.Session(self.home, job)
+        self._listen(self._session.events())
+
+    def _listen(self, events: AsyncIterator[session.Event]) -> None:
+        """Show events as they come, instead of those that came before."""
+        self.run_worker(lambda: self._take(events), group="chat", exclusive=True, exit_on_error=False)
+
+    async def _take(self, events: AsyncIterator[session.Event]) -> None:
+        held = self._session
         try:
-            if status(self.home, job).state in ENDED:
-                for event in recorded_events(job_folder(self.home, job)):
-                    self.talk = view.fold(self.talk, event)
-                self._soon()
-                return
-            client = await LiveClient.join(self.home, job, timeout=PATIENCE)
-            self._client = client
-            async for event in client.events():
+            async for event in events:
+                if event["type"] == "refused":
+                    self.shell.say(str(event["error"]), tone="warn")
                 self.talk = view.fold(self.talk, event)
                 self._soon()
         except UserError as error:
             self.shell.say(str(error), tone="bad")
         finally:
-            if self._client:
-                await self._client.close()
-            self._client = None
-            self._soon()
+            if self._session is held:
+                self._speed = None
+                self._soon()
 
-    def _send(self, what: Callable[[LiveClient], Awaitable[None]]) -> None:
+    def _send(self, what: Order) -> None:
         """Send something; an ended process is started again first and takes the conversation up where it was."""
+        held = self._session
+        if held is None:
+            return
 
         async def send() -> None:
             try:
-                job = self.state.session
-                if self._client is None and job:
-                    again = resume(self.home, job)
-                    self._client = await LiveClient.join(self.home, again.id, after=self.talk.last, timeout=PATIENCE)
-                    self.run_worker(self._follow(self._client), group="chat", exclusive=True, exit_on_error=False)
-                if self._client:
-                    await what(self._client)
+                client = held.client
+                if client is None:
+                    client = await held.speak(self.talk.last)
+                    held.client = client
+                    self._listen(client.events())
+                await what(client)
             except UserError as error:
+                held.client = None
                 self.shell.say(str(error), tone="bad")
 
         self.run_worker(send(), group="send", exit_on_error=False)
 
-    async def _follow(self, client: LiveClient) -> None:
-        async for event in client.events():
-            self.talk = view.fold(self.talk, event)
-            self._soon()
-        self._client = None
+    @property
+    def _addressed(self) -> list[int] | None:
+        """The columns that are spoken to, None for all."""
+        return None if self._to is None else [self._to]
 
     # What is shown -----------------------------------------------------------------------------------------------
 
     def _soon(self) -> None:
         if not self._due:
             self._due = True
-            self.set_timer(REDRAW, self._later)
+            self.set_timer(REDRAW_SLOW if self.shell.slow else REDRAW, self._later)
 
-    async def _later(self) -> None:
+    def _later(self) -> None:
         self._due = False
-        await self._columns()
         self._draw()
-
-    async def _columns(self) -> None:
-        """As many column widgets as fit."""
-        row = self.query_one("#chat-columns", Horizontal)
-        fit = min(view.side_by_side(self.size.width or 80), len(self.talk.columns))
-        there = len(row.children)
-        if there > fit:
-            await row.remove_children(list(row.query_children(AgentColumn))[fit:])
-        for number in range(there, fit):
-            await row.mount(AgentColumn(number))
-        if not there and fit and self.is_open and not isinstance(self.screen.focused, Input):
-            row.query("Transcript").first().focus()
 
     def _draw(self) -> None:
         talk, state = self.talk, self.state
-        widgets = list(self.query(AgentColumn))
-        for column, widget in zip(talk.columns, widgets, strict=False):
-            widget.show(column, talk.columns, self._to in (None, column.number))
-        self.query_one("#chat-strips", SafeText).put(
-            *(view.strip(c) for c in talk.columns[view.side_by_side(self.size.width or 80) :])
+        width = self.size.width or 80
+        count = min(view.side_by_side(width), len(talk.columns))
+        body = self.query_one("#chat-body")
+        if body.display != bool(count):
+            body.display = bool(count)
+            if count and self.is_open and not isinstance(self.screen.focused, Input) and self.screen is self.shell.base:
+                self.query_one(Board).focus()
+        self.query_one(Heads).show(
+            [view.head(talk, c, self._to in (None, c.number), width // max(count, 1) - 1) for c in talk.columns[:count]]
         )
+        self.query_one("#chat-strips", SafeText).put(*(view.strip(talk, c) for c in talk.columns[count:]))
+        self._map(width, count)
+        self.query_one(Board).show(talk, count, aligned=state.aligned)
         empty = self.query_one("#chat-empty", SafeText)
         empty.display = not talk.columns
-        empty.put(*self._invitation(state))
+        empty.put(self._invitation(state))
+        notice = self.query_one("#chat-notice", SafeText)
+        words = self._notice()
+        notice.display = bool(words)
+        notice.put(words)
         box = self.query_one("#chat-input", Input)
-        box.placeholder = self._whom()
+        box.placeholder = view.whom(talk, self._to)
         box.display = bool(state.agents)
 
-    def _invitation(self, state: ChatState) -> list[Any]:
+    def _map(self, width: int, count: int) -> None:
+        """The graph: beside the columns where there is room, over them where it was asked for."""
+        talk, panel = self.talk, self.query_one(Map)
+        beside = width - count * LEAST_COLUMN >= WIDTH
+        panel.display = self.graph_shown
+        panel.set_class(not beside, "-over")
+        if not panel.display:
+            return
+        if self._workflow[0] != talk.workflow:
+            self._workflow = (talk.workflow, None)
+            self.run("flow", lambda: (talk.workflow, offers.flow_of(talk.workflow)), self._flowed)
+        elif self._workflow[1]:
+            led = (c.number for c in talk.columns if c.agent.startswith("orchestrated"))
+            panel.show(self._workflow[1], talk, self._to if self._to is not None else next(led, 0))
+
+    def _flowed(self, found: tuple[str, Workflow | None]) -> None:
+        self._workflow = found
+        self._draw()
+
+    @property
+    def graph_shown(self) -> bool:
+        """Whether the graph stands beside or over the talk."""
+        width, talk = self.size.width or 80, self.talk
+        count = min(view.side_by_side(width), len(talk.columns))
+        if not count or talk.masked:
+            return False
+        fits = width - count * LEAST_COLUMN >= WIDTH
+        return bool(self.state.graph == "on" or (self.state.graph == "auto" and fits))
+
+    def _invitation(self, state: ChatState) -> Line:
+        if state.session or self._session:
+            return (("starting ", "dim"), (", ".join(map(agent_name, state.agents)), "plain"), (" …", "dim"))
         if state.agents:
-            return [(("starting ", "dim"), (", ".join(state.agents), "plain"), (" …", "dim"))]
-        if self._offers.agents:
-            return [
-                (
-                    ("a", "key"),
-                    (" chooses the agents to talk to: ", "plain"),
-                    (", ".join(self._offers.agents[:4]), "dim"),
-                )
+            again: list[Span] = [
+                ("n", "key"),
+                (" talks to ", "plain"),
+                (", ".join(map(agent_name, state.agents)), "dim"),
             ]
-        return [
-            (
-                ("nobody to talk to yet: ", "dim"),
-                ("workbench demo", "strong"),
-                (" compiles an agent, or ", "dim"),
-                ("a", "key"),
-                (" names one", "dim"),
+            return (
+                *again,
+                ("   a", "key"),
+                (" chooses others   ", "plain"),
+                ("o", "key"),
+                (" opens an earlier one", "plain"),
             )
-        ]
-
-    def _whom(self) -> str:
-        columns = self.talk.columns
-        if self._to is not None and self._to < len(columns):
-            return f"to {agent_name(columns[self._to].agent)} only (^t changes it)"
-        listening = len(self.talk.open)
+        if len(self._offers.agents) > 1:
+            few = ", ".join(map(agent_name, self._offers.agents[:4]))
+            return (("a", "key"), (" chooses the agents to talk to: ", "plain"), (few, "dim"))
         return (
-            f"to all {listening} that listen"
-            if columns and listening
-            else "everyone has ended: n begins anew"
-            if columns
-            else "…"
-        )
+            ("nobody to talk to yet: ", "dim"), ("workbench demo", "strong"), (" compiles an agent, or ", "dim"),
+            ("a", "key"), (" names one", "dim"),
+        )  # fmt: skip
 
-    async def on_resize(self) -> None:
+    def _notice(self) -> Line:
+        """One line over the input while something unusual is the case."""
+        talk = self.talk
+        if self._speed is not None:
+            speed = "paused" if not self._speed else f"{self._speed:g}× its own timing"
+            return (("REPLAY", "warn"), (f" {speed}, no model is asked   ", "plain"), ("+ -", "key"), (" speed   ", "dim"),
+                    ("P", "key"), (" stops", "dim"))  # fmt: skip
+        if talk.masked:
+            over = talk.columns and not talk.listening
+            return (
+                ("blind", "warn"),
+                (" all have ended: " if over else " names and figures come after your vote: ", "plain"),
+                ("v", "key"), (" votes", "dim"),
+            )  # fmt: skip
+        if self._chosen is not None:
+            return ((f"message {self._chosen + 1}", "strong"), ("  ", "dim"), ("e", "key"), (" say anew  ", "dim"),
+                    ("b", "key"), (" branch after it  ", "dim"), ("r", "key"), (" retry from it  ", "dim"),
+                    ("]", "key"), (" to the end", "dim"))  # fmt: skip
+        return ()
+
+    def on_resize(self) -> None:
         """Columns by width."""
-        await self._columns()
         self._draw()
 
     # Events and actions ------------------------------------------------------------------------------------------
@@ -221,9 +284,8 @@ class ChatPane(Pane):
 
     @on(Input.Submitted, "#chat-input")
     def _submitted(self, message: Input.Submitted) -> None:
-        text = message.value.strip()
-        to = None if self._to is None else [self._to]
-        if text and self.state.session:
+        text, to = message.value.strip(), self._addressed
+        if text and self._session:
             message.input.value = ""
             self._send(lambda client: client.say(text, to))
 
@@ -246,46 +308,225 @@ class ChatPane(Pane):
         """A new conversation with the same agents; the old one stays in the record."""
         self._begin()
 
+    def action_blind(self) -> None:
+        """A new conversation whose agents are shuffled and not named."""
+        if len(self.state.agents) < 2:
+            self.shell.say("a blind comparison needs two agents or more: a chooses them", tone="warn")
+            return
+        self._begin(blind=True)
+
+    def action_vote(self) -> None:
+        """Say which was better."""
+
+        def voted(answer: tuple[str, str] | None) -> None:
+            if answer:
+                choice, note = answer
+                self._send(lambda client: client.vote(choice, note))
+
+        if len(self.talk.columns) > 1:
+            self.app.push_screen(VoteScreen(self.talk), voted)
+
+    def action_scenario(self) -> None:
+        """Choose the scenario of the simulated user, then begin anew."""
+        workflow = self._offers.workflow
+        self.run("cases", lambda: offers.cases(self.home, workflow), self._choose_case)
+
+    def _choose_case(self, found: offers.Cases) -> None:
+        def chosen(answer: tuple[str, str | None] | None) -> None:
+            if answer is None:
+                return
+            scenario, persona = answer
+            workflow = self._offers.workflow
+            make = (lambda: with_persona(self.home, workflow, scenario, persona)) if persona else (lambda: scenario)
+            self.run("persona", make, self._case_chosen)
+
+        self.app.push_screen(ScenarioScreen(found, self.state.scenario), chosen)
+
+    def _case_chosen(self, scenario: str) -> None:
+        self.state = states.scenario_chosen(self.state, scenario)
+        self._begin()
+
+    def action_graph(self) -> None:
+        """The graph, or more room for the words."""
+        if self.talk.masked:
+            self.shell.say("the graph would tell who is who: vote first", tone="warn")
+            return
+        self.state = states.graph_toggled(self.state, self.graph_shown)
+        self._draw()
+
+    def action_align(self) -> None:
+        """Message n on one line, or not."""
+        self.state = states.lined_up(self.state)
+        self._draw()
+
     def action_address(self) -> None:
         """To all, to the first, to the second, … and round again."""
-        numbers = [None, *self.talk.open]
+        numbers = [None, *self.talk.listening]
         at = numbers.index(self._to) if self._to in numbers else 0
         self._to = numbers[(at + 1) % len(numbers)]
         self._draw()
 
     def action_auto(self) -> None:
-        """Let the simulated user speak to all, or take over from it."""
-        flying = any(column.auto for column in self.talk.columns)
-        self._send(lambda client: client.auto(0 if flying else None))
+        """Let the simulated user speak to all (or the one addressed), or take over from it."""
+        flying = any(column.auto and column.open for column in self.talk.columns)
+        to = self._addressed
+        self._send(lambda client: client.auto(0 if flying else None, to))
+
+    def action_step(self) -> None:
+        """One message of the simulated user."""
+        to = self._addressed
+        self._send(lambda client: client.auto(1, to))
 
     def action_halt(self) -> None:
         """Cut the replies in the making."""
-        self._send(lambda client: client.stop_reply())
+        to = self._addressed
+        self._send(lambda client: client.stop_reply(to))
+
+    def action_close(self) -> None:
+        """End the conversation of all columns, or of the one addressed."""
+        to = self._addressed
+        self._send(lambda client: client.end(to))
 
     def action_retry(self) -> None:
-        """Ask failed columns again."""
-        self._send(lambda client: client.retry())
+        """Ask failed columns again; if none failed, have the chosen or the last reply made anew."""
+        failed = [c.number for c in self.talk.columns if c.state == "failed"]
+        idx, to = self._chosen, self._addressed
+        if failed and idx is None:
+            self._send(lambda client: client.retry(failed))
+        elif idx is None:
+            self._send(lambda client: client.retry(to))
+        else:
+            at = idx if self._role(idx) == "agent" else idx + 1
+            self._go(lambda client: client.back(at, None, to))
+
+    def action_choose(self, by: int) -> None:
+        """Choose a message, in all columns the one of the same number; past the last the end is followed again."""
+        most = max((len(c.said) for c in self.talk.columns), default=0)
+        at = (most if self._chosen is None else self._chosen) + by
+        self._chosen = None if at >= most or not most else max(at, 0)
+        self.query_one(Board).choose(self._chosen)
+        self._draw()
+
+    def action_edit(self) -> None:
+        """Say a message of the user anew: the conversation goes on from there, the old one stays in the record."""
+        last = (
+            self._chosen if self._chosen is not None else max((len(c.said) for c in self.talk.columns), default=0) - 1
+        )
+        idx = last if self._role(last) == "user" else last - 1
+        words = self._words(idx)
+        if words is None:
+            self.shell.say("the user has said nothing there yet", tone="warn")
+            return
+        to = self._addressed
+
+        def said(text: str | None) -> None:
+            if text:
+                self._go(lambda client: client.back(idx, text, to))
+
+        self.app.push_screen(WordsScreen(f"Instead of message {idx + 1}", words), said)
+
+    def action_branch(self) -> None:
+        """Go on after the chosen message as another conversation."""
+        if self._chosen is None:
+            self.shell.say("choose a message first: [ and ]", tone="warn")
+            return
+        idx, to = self._chosen + 1, self._addressed
+        self._go(lambda client: client.back(idx, None, to))
+
+    def _go(self, what: Order) -> None:
+        """Send, and follow the end again."""
+        self._chosen = None
+        self.query_one(Board).choose(None)
+        self._send(what)
+
+    def _role(self, idx: int) -> str:
+        return next((c.said[idx].role for c in self.talk.columns if 0 <= idx < len(c.said)), "")
+
+    def _words(self, idx: int) -> str | None:
+        """What the user said there, in the column that is addressed or the first that has it."""
+        columns = self.talk.columns if self._to is None else (self.talk.columns[self._to],)
+        return next((c.said[idx].text for c in columns if 0 <= idx < len(c.said) and c.said[idx].role == "user"), None)
+
+    def action_earlier(self) -> None:
+        """Open an earlier conversation."""
+
+        def chosen(job: str | None) -> None:
+            if job:
+                row = next(c for c in self._earlier if c.job == job)
+                self.state = states.session_begun(states.agents_chosen(self.state, row.agents), job)
+                self._join(job)
+
+        def show(found: list[Any]) -> None:
+            self._earlier = found
+            self.app.push_screen(EarlierScreen(found), chosen)
+
+        self.run("earlier", lambda: offers.earlier(self.home), show)
+
+    def action_name(self) -> None:
+        """Name the conversation."""
+        job = self.state.session
+
+        def named(name: str | None) -> None:
+            if name is not None and job:
+                done = f"called “{name}”" if name else "without a name"
+                self.run(
+                    "name", lambda: session.rename(self.home, job, name), lambda _: self.shell.say(done, tone="good")
+                )
+
+        self.app.push_screen(WordsScreen("What is this conversation called?"), named)
+
+    def action_export(self) -> None:
+        """Save it in every form."""
+        job = self.state.session
+        if job and self.talk.masked:
+            self.shell.say("a file would name the agents: vote first", tone="warn")
+        elif job:
+            self.run(
+                "export", lambda: session.save(self.home, job), lambda f: self.shell.say(f"saved {f}", tone="good")
+            )
+
+    def action_replay(self) -> None:
+        """Play it again with its own timing; once more: back to how it is."""
+        held = self._session
+        if held is None:
+            return
+        replaying = self._speed is not None
+        job = held.job
+        self._join(job)
+        if not replaying and self._session:
+            self._speed = 1.0
+            self._listen(self._session.replay(lambda: self._speed or 0.0))
+
+    def action_speed(self, by: float) -> None:
+        """A replay faster or slower."""
+        if self._speed is not None:
+            self._speed = min(max(self._speed * by, SLOWEST), FASTEST)
+            self._draw()
 
     def opened(self) -> None:
-        """The focus: where it was, else the first column."""
-        target = self._focus or next(iter(self.query(self.first)), None)
-        if target and target.is_attached:
-            target.focus()
+        """The focus: where it was, else the columns."""
+        target = self._focus if self._focus and self._focus.is_attached and self._focus.display else None
+        (target or self._home_widget).focus()
 
     def back(self) -> None:
-        """To the first column."""
-        self.leave_input(self)
+        """To the columns, at their end."""
+        if self._chosen is not None:
+            self._chosen = None
+            self.query_one(Board).choose(None)
+            self._draw()
+        self._home_widget.focus()
 
     def leave_input(self, focused: Widget) -> None:
         """The draft stays in the input."""
-        columns = self.query("#chat-columns Transcript")
-        (columns.first() if columns else self.query_one("#chat-empty")).focus()
+        self._home_widget.focus()
+
+    @property
+    def _home_widget(self) -> Widget:
+        return self.query_one("#chat-board" if self.talk.columns else "#chat-empty")
 
     def selected_text(self) -> str:
         """All columns, one after the other."""
-        return "\n\n".join(
-            f"# {c.agent}\n" + "\n".join(f"{b.role}: {b.text}" for b in c.bubbles) for c in self.talk.columns
-        )
+        return view.transcript(self.talk)
 
 
 PANE = ChatPane

@@ -6,27 +6,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench.home import Home
-from workbench.store.runs import runs
-from workbench.store.scenarios import scenarios
-from workbench.store.workflows import get_workflow
 from workbench.text import clean_line
-from workbench.tui.effects import reader
 from workbench.tui.format import agent_name, dollars, duration, short
 from workbench.tui.widgets.safe import Line, Span
-from workbench.tui.widgets.transcript import Bubble
 
 FULL_COLUMNS = ((160, 4), (120, 3), (80, 2), (0, 1))
 """From so many cells on, so many columns stand side by side; the others are a line each."""
+LETTERS = "ABCD"
+"""What columns are called in short, and all that is said of them in a blind comparison."""
+ENDS = {
+    "agent": "the agent has closed the conversation",
+    "user": "the user has left",
+    "gave_up": "the user understood nothing any more and left",
+    "messages": "ended: longer than any path of the workflow",
+    "stopped": "ended by hand",
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message. `figures` is its line of figures, `nodes` what the agent's own graph or the labeller says of it."""
+
+    role: str
+    text: str
+    by: str = ""
+    figures: str = ""
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
-    """One agent: what was said, the reply in the making, and its running sums."""
+    """One agent: what was said, the reply in the making, its running sums, and where it stands in the graph."""
 
     number: int
     agent: str
-    bubbles: tuple[Bubble, ...] = ()
+    said: tuple[Said, ...] = ()
     reply: str = ""
     state: str = "ready"
     queued: int = 0
@@ -34,23 +48,23 @@ class Column:
     totals: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     ended_by: str = ""
+    diverged: bool = False
+    conversation: str = ""
+    walk: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
+    at: str = ""
+    known: bool = False
+    """Whether the agent itself knows where it is; else its texts were read."""
 
     @property
-    def shown(self) -> tuple[Bubble, ...]:
-        """The messages with the reply as far as it has come, or what went wrong."""
-        more: list[Bubble] = []
-        if self.state == "answering" or self.reply:
-            more.append(Bubble("agent", self.reply, streaming=self.state == "answering"))
-        if self.error:
-            more.append(Bubble("error", self.error, (("r asks again", "key"),)))
-        if self.ended_by:
-            more.append(
-                Bubble(
-                    "end",
-                    {"agent": "the agent has closed the conversation"}.get(self.ended_by, f"ended: {self.ended_by}"),
-                )
-            )
-        return (*self.bubbles, *more)
+    def letter(self) -> str:
+        """A, B, C or D."""
+        return LETTERS[self.number] if self.number < len(LETTERS) else "?"
+
+    @property
+    def open(self) -> bool:
+        """Whether it still listens."""
+        return self.state != "ended"
 
     @property
     def cost(self) -> float | None:
@@ -59,18 +73,31 @@ class Column:
         return float(cost) if isinstance(cost, int | float) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Talk:
     """A live conversation as far as its events have been read (`last` is the number of the newest)."""
 
     columns: tuple[Column, ...] = ()
     workflow: str = ""
+    scenario: str = ""
     last: int = 0
+    blind: bool = False
+    vote: str = ""
+    note: str = ""
 
     @property
-    def open(self) -> tuple[int, ...]:
+    def listening(self) -> tuple[int, ...]:
         """Columns that still listen."""
-        return tuple(c.number for c in self.columns if c.state != "ended")
+        return tuple(c.number for c in self.columns if c.open)
+
+    @property
+    def masked(self) -> bool:
+        """Whether names, figures and graph must not be shown: a blind comparison before its vote."""
+        return self.blind and not self.vote
+
+    def name(self, column: Column) -> str:
+        """What a column is called on the screen."""
+        return f"agent {column.letter}" if self.masked else agent_name(column.agent)
 
 
 def fold(talk: Talk, event: Mapping[str, Any]) -> Talk:
@@ -81,74 +108,108 @@ def fold(talk: Talk, event: Mapping[str, Any]) -> Talk:
         named = [a for a in event.get("agents", ()) if isinstance(a, Mapping)]
         known = {c.number: c for c in talk.columns}
         columns = tuple(
-            replace(known.get(n, Column(n, str(a.get("name", "")))), reply="", error="")
+            _greeted(known.get(n, Column(n, str(a.get("name", "")))), a)
             for n, a in ((int(a.get("column", i)), a) for i, a in enumerate(named))
         )
-        return replace(talk, columns=columns, workflow=str(event.get("workflow", "")))
+        scenario, blind = str(event.get("scenario") or ""), bool(event.get("blind"))
+        return replace(talk, columns=columns, workflow=str(event.get("workflow", "")), scenario=scenario, blind=blind)
+    if kind == "vote":
+        return replace(talk, vote=str(event.get("choice", "")), note=clean_line(str(event.get("note", ""))))
     number = event.get("column")
     return replace(talk, columns=tuple(_column(c, event) if c.number == number else c for c in talk.columns))
 
 
+def _greeted(column: Column, agent: Mapping[str, Any]) -> Column:
+    return replace(column, reply="", error="", conversation=str(agent.get("conversation", "")))
+
+
 def _column(column: Column, event: Mapping[str, Any]) -> Column:
     kind, text = event.get("type"), str(event.get("text", ""))
-    idx = int(event.get("idx", len(column.bubbles)))
+    idx = int(event.get("idx", len(column.said)))
     if kind == "chunk":
-        return replace(column, reply=column.reply + text)
+        passing = tuple(map(str, event.get("nodes") or ()))
+        return replace(column, reply=column.reply + text, at=passing[-1] if passing else column.at)
     if kind == "said":
-        margin: Line = ((f"by {event['by']}", "dim"),) if event.get("by") not in (None, "human") else ()
-        return replace(column, bubbles=(*column.bubbles[:idx], Bubble("user", text, margin)), reply="", error="")
+        by = str(event.get("by") or "human")
+        return replace(column, said=(*column.said[:idx], Said("user", text, by)), reply="", error="")
     if kind == "turn":
-        said = (*column.bubbles[:idx], Bubble("agent", text, _nodes(event), figures(event))) if text else column.bubbles
-        return replace(column, bubbles=said, reply="", error="", totals=event.get("totals") or column.totals)
+        said = column.said
+        if text:
+            said = (*said[:idx], Said("agent", text, "", figures(event), tuple(map(str, event.get("nodes") or ()))))
+        return replace(column, said=said, reply="", error="", totals=event.get("totals") or column.totals)
+    if kind == "place":
+        return _placed(column, idx, event)
+    if kind == "branch":
+        return replace(
+            column, said=column.said[:idx], reply="", error="", ended_by="", state="ready", walk=(), edges=(), at="",
+            conversation=str(event.get("conversation", "")),
+        )  # fmt: skip
     if kind == "state":
         state, error = str(event.get("state", column.state)), clean_line(str(event.get("error") or ""))
         ended = clean_line(str(event.get("ended_by") or ""), 40) if state == "ended" else ""
         reply = column.reply if state in ("answering", "failed") else ""
         return replace(
             column, state=state, error=error, ended_by=ended, reply=reply, queued=int(event.get("queued") or 0),
-            auto=int(event.get("auto") or 0),
+            auto=int(event.get("auto") or 0), diverged=column.diverged or bool(event.get("diverged")),
         )  # fmt: skip
     return column
 
 
-def _nodes(event: Mapping[str, Any]) -> Line:
-    nodes = event.get("nodes")
-    return ((" › ".join(str(n) for n in nodes), "agent"),) if isinstance(nodes, list | tuple) and nodes else ()
+def _placed(column: Column, idx: int, event: Mapping[str, Any]) -> Column:
+    """Where the column stands, and beside the last message what was read in it."""
+    read = tuple(map(str, event.get("read") or ()))
+    said = column.said
+    if idx == len(said) - 1 and said and not said[-1].nodes:
+        said = (*said[:-1], replace(said[-1], nodes=read))
+    return replace(
+        column,
+        said=said,
+        walk=tuple(map(str, event.get("nodes") or ())),
+        edges=tuple(map(str, event.get("edges") or ())),
+        at=str(event.get("at") or ""),
+        known=bool(event.get("known")),
+    )
 
 
 def figures(event: Mapping[str, Any]) -> str:
-    """One turn's figures: seconds, time to first token, tokens in and out (cached ones apart), calls, dollars."""
+    """One turn's figures: seconds, time to first token, tokens in (cached ones apart) and out, calls, dollars."""
     usage = event.get("usage") or {}
-    cached = usage.get("cache_read", 0)
-    tokens = f"{usage.get('input', 0) + usage.get('cache_write', 0):,}{f'+{cached:,} cached' if cached else ''}→{usage.get('output', 0):,}"
     calls = event.get("calls") or 0
     if not calls:
         return "no model call"
-    parts = [f"{duration(event.get('latency_s'))}, first {duration(event.get('ttft_s'))}", f"{tokens} tok"]
+    cached = usage.get("cache_read", 0)
+    given = usage.get("input", 0) + usage.get("cache_write", 0)
+    tokens = f"{given:,}{f'+{cached:,}c' if cached else ''}→{usage.get('output', 0):,}"
+    parts = [f"{seconds(event.get('latency_s'))} first {seconds(event.get('ttft_s'))}", f"{tokens} tok"]
     if calls > 1:
         parts.append(f"{calls} calls")
     parts.append(dollars(event.get("cost")))
-    if event.get("stop_reason") == "length":
-        parts.append("cut off")
+    if event.get("stop_reason") in ("length", "stopped"):
+        parts.append({"length": "cut off", "stopped": "stopped"}[event["stop_reason"]])
     return " · ".join(parts)
 
 
-def sums(column: Column, columns: Sequence[Column]) -> Line:
-    """A column's running totals, and how many times cheaper it is than the dearest."""
+def seconds(value: Any) -> str:
+    """`0.42 s`, `3.1 s`, `75 s`."""
+    if not isinstance(value, int | float):
+        return "?"
+    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s" if value < 20 else duration(value)
+
+
+def sums(column: Column, columns: Sequence[Column], width: int = 999) -> Line:
+    """A column's running totals, and how many times cheaper it is than the dearest; closer together where it is narrow."""
     totals = column.totals
-    turns = sum(b.role == "agent" for b in column.bubbles)
+    turns = sum(s.role == "agent" for s in column.said)
     tokens = sum(int(totals.get(k) or 0) for k in ("input", "output", "cache_read", "cache_write"))
-    spans: list[Span] = [
-        (f"{turns} turn{'s'[: turns != 1]} · {short(tokens)} tok · {dollars(column.cost) if totals else '$0'}", "dim")
-    ]
+    parts = [f"{turns} turn{'s'[: turns != 1]}", f"{short(tokens)} tok", dollars(column.cost) if totals else "$0"]
     if totals.get("model_s") is not None:
-        spans.append((f" · {duration(float(totals['model_s']))}", "dim"))
+        parts.append(duration(float(totals["model_s"])))
     dearest = max((c.cost or 0.0 for c in columns), default=0.0)
-    if column.cost and dearest > column.cost * 1.05:
-        spans.append((f" · {dearest / column.cost:.1f}× cheaper", "good"))
-    if column.queued:
-        spans.append((f" · {column.queued} waiting", "warn"))
-    return tuple(spans)
+    cheaper = f"{dearest / column.cost:.1f}× cheaper" if column.cost and dearest > column.cost * 1.05 else ""
+    if len(" · ".join([*parts, cheaper])) <= width:
+        return ((" · ".join(parts), "dim"), (" · " if cheaper else "", "dim"), (cheaper, "good"))
+    tight = " ".join(part.replace(" turns", "t").replace(" turn", "t").replace(" ", "") for part in parts)
+    return ((tight + " ", "dim"), (cheaper, "good"))
 
 
 MARKS: dict[str, Span] = {
@@ -159,14 +220,39 @@ MARKS: dict[str, Span] = {
 }
 
 
-def strip(column: Column) -> Line:
-    """A column that does not fit, in one line: state, name, dollars, last words."""
-    last = column.reply or (column.bubbles[-1].text if column.bubbles else "")
+def head(talk: Talk, column: Column, addressed: bool, width: int = 999) -> tuple[Line, Line]:
+    """The two lines over a column: who it is and how it is faring; its sums."""
+    spans: list[Span] = [MARKS.get(column.state, ("?", "dim")), (f" {column.letter} ", "key")]
+    if column.auto and column.open:
+        spans.append((f"auto{f' {column.auto}' if column.auto > 0 else ''} ", "warn"))
+    if column.queued:
+        spans.append((f"{column.queued} queued ", "warn"))
+    if column.diverged:
+        spans.append(("diverged ", "warn"))
+    if not addressed:
+        spans.append(("not addressed ", "dim"))
+    name = talk.name(column)
+    if talk.vote and column.number == _winner(talk):
+        spans.append(("★ ", "good"))
+    second: Line = (("figures after the vote", "dim"),) if talk.masked else sums(column, talk.columns, width)
+    return (*spans, (name, "strong")), second
+
+
+def _winner(talk: Talk) -> int:
+    return int(talk.vote) if talk.vote.isdigit() else -1
+
+
+def strip(talk: Talk, column: Column) -> Line:
+    """A column that does not fit, in one line: state, name, node, dollars, last words."""
+    last = column.reply or (column.said[-1].text if column.said else "")
+    known: list[Span] = [] if talk.masked else [(f" {column.at or '–'}", "agent"), (f" {dollars(column.cost)}", "dim")]
     return (
         MARKS.get(column.state, ("?", "dim")),
-        (f" {agent_name(column.agent)}", "strong"),
-        (f"  {dollars(column.cost)}  ", "dim"),
-        (last[-200:], "plain"),
+        (f" {column.letter} ", "key"),
+        (talk.name(column), "strong"),
+        *known,
+        ("  ", "plain"),
+        (clean_line(column.error or last[-200:]), "bad" if column.error else "plain"),
     )
 
 
@@ -175,29 +261,23 @@ def side_by_side(width: int) -> int:
     return next(columns for least, columns in FULL_COLUMNS if width >= least)
 
 
-@dataclass(frozen=True)
-class Offers:
-    """Agents that can be talked to, and what they talk about."""
+def whom(talk: Talk, to: int | None) -> str:
+    """What stands in the empty input: to whom the next message goes."""
+    columns = talk.columns
+    if not columns:
+        return "…"
+    if to is not None and to < len(columns):
+        return f"to {columns[to].letter} only: {talk.name(columns[to])} (^t changes it; it will have diverged)"
+    listening = [c for c in columns if c.open]
+    if not listening:
+        return "all have ended: n begins anew, e says something else"
+    names = "all" if len(listening) == len(columns) else "" if len(listening) > 1 else "only"
+    letters = "".join(c.letter for c in listening)
+    busy = sum(c.state == "answering" for c in listening)
+    later = f", {busy} still answering take{'s'[: busy == 1]} it next" if busy else ""
+    return f"to {names} {letters}{later} (^t: one alone)".replace("  ", " ")
 
-    agents: tuple[str, ...]
-    workflow: str
-    scenario: str | None
 
-
-def offers(home: Home) -> Offers:
-    """The compiled agents of this record, the same models untrained as rivals, and the oracle, with a test scenario."""
-    agents: list[str] = []
-    workflow, scenario = "travel_booking", None
-    if home.database.exists():
-        rec = reader(home)
-        found = [run for run in runs(rec) if run.status == "done"]
-        agents += [f"compiled:{run.name}" for run in found]
-        if found and found[0].workflow_id:
-            row = get_workflow(rec, found[0].workflow_id)
-            workflow = (row.source or row.name) if row else workflow
-            held = scenarios(rec, found[0].workflow_id, "test")
-            scenario = held[0].id if held else None
-    bases = sorted(folder for folder in home.models.glob("*") if (folder / "config.json").exists())
-    for base in bases:
-        agents += [f"orchestrated:local/{base}", f"in-context:local/{base}"]
-    return Offers((*dict.fromkeys(agents), *(("oracle",) if scenario else ())), workflow, scenario)
+def transcript(talk: Talk) -> str:
+    """All columns as plain text, one after the other."""
+    return "\n\n".join(f"# {talk.name(c)}\n" + "\n".join(f"{s.role}: {s.text}" for s in c.said) for c in talk.columns)

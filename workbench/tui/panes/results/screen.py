@@ -10,6 +10,7 @@ from workbench.store.rows import ComparisonRow
 from workbench.tui import state as states
 from workbench.tui.pane import Pane
 from workbench.tui.panes.results import view
+from workbench.tui.panes.results.votes import VotesScreen, read_votes
 from workbench.tui.state import ResultsState
 from workbench.tui.widgets.safe import SafeText
 from workbench.tui.widgets.section import Section
@@ -167,6 +168,14 @@ class ResultsPane(Pane):
             self.state = states.depth_changed(self.state, 1)
             self._open()
             self.query_one("#behind").focus()
+
+    def action_votes(self) -> None:
+        """What people's votes on agents side by side add up to."""
+
+        def show(table: str) -> None:
+            self.app.push_screen(VotesScreen(table))
+
+        self.run("votes", lambda: read_votes(self.home), show)
 
     def _open(self) -> None:
         self._depth()
