@@ -120,7 +120,7 @@ class ChatPane(Pane):
 
     def _listen(self, events: AsyncIterator[session.Event]) -> None:
         """Show events as they come, instead of those that came before."""
-        self.run_worker(lambda: self._take(events), group="chat", exclusive=True, exit_on_error=False)
+        self.run_worker(lambda: self._take(events), group="chat", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
 
     async def _take(self, events: AsyncIterator[session.Event]) -> None:
         held = self._session
