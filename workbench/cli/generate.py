@@ -197,12 +197,9 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     lines = [
         f"{plan['workflow']}, written by {plan['writer']}: {total:,} dialogues "
         f"({sizes['train']:,} train on {plan['distinct_paths']:,}{of} paths, {sizes['dev']:,} dev, {sizes['test']:,} test)",
-        table(
-            ("hub choice or terminal", "train dialogues"),
-            [*plan["hub_choices"].items(), *plan["terminals"].items()],
-            right=[1],
-        ),
     ]
+    if choices := [*plan["hub_choices"].items(), *plan["terminals"].items()]:
+        lines.append(table(("hub choice or terminal", "train dialogues"), choices, right=[1]))
     if found := plan.get("estimate"):
         if plan["written"]:
             lines.append(f"{plan['written']:,} are written already, {found.dialogues:,} are left")
@@ -223,9 +220,13 @@ def _confirm(plan: Mapping[str, Any]) -> None:
     found = plan["estimate"]
     if found.dialogues == 0 or found.free:
         return
-    if not sys.stdin.isatty():
+    if not _somebody_is_there():
         raise UserError("this spends money and nobody can be asked here: add --yes (and --budget USD) to go ahead")
     click.confirm("Go ahead?", abort=True, err=True)
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def result_text(found: Mapping[str, Any], writer: str) -> str:
