@@ -293,6 +293,20 @@ def test_the_budget_holds_over_every_call_and_over_resumes(home: Home, claude: F
             assert {t.model for t in call_totals(connect(home))} == {SONNET, "openai/gpt-4.1"}
 
 
+@pytest.mark.parametrize("knows_schemas", [True, False])
+def test_any_openai_compatible_server_writes(knows_schemas: bool, home: Home) -> None:
+    declined = Act(status=400, kind="invalid_request_error", message="response_format: unknown field")
+    with fake_openai(*([] if knows_schemas else [declined]), "") as gpt:
+        gpt.answer = obliging
+        result = generate(home, replace(ORDER, writer=f"{gpt.url}#small"), concurrency=1, budget=0.0)
+        assert (result["new"], result["quarantined"], result["cost"]) == (9, 0, None)
+        assert ["response_format" in body for body in gpt.bodies] == [True] + [knows_schemas] * (len(gpt.bodies) - 1)
+        assert all("temperature" not in body for body in gpt.bodies)
+    with connect(home) as rec:
+        (total,) = call_totals(rec)
+        assert (total.calls, total.errors, total.unpriced) == (len(gpt.bodies), int(not knows_schemas), total.calls)
+
+
 def test_a_budget_over_unknown_prices_is_refused(home: Home, claude: Fake) -> None:
     order = replace(ORDER, writer="anthropic/claude-unheard-of")
     with pytest.raises(UserError, match=r"price of anthropic/claude-unheard-of is unknown.*prices\.json"):

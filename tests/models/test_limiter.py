@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -193,7 +194,7 @@ async def test_each_draws_items_only_as_they_begin_and_ends_with_the_first_error
     drawn: list[int] = []
     ended: list[int] = []
 
-    def source() -> object:
+    def source() -> Iterator[int]:
         for number in range(1000):
             drawn.append(number)
             yield number
@@ -206,6 +207,22 @@ async def test_each_draws_items_only_as_they_begin_and_ends_with_the_first_error
         ended.append(number)
 
     with pytest.raises(ValueError, match="five"):
-        await each(source(), work, Limiter(lambda: Settings(concurrency=3)))  # type: ignore[arg-type]
+        await each(source(), work, Limiter(lambda: Settings(concurrency=3)))
     assert max(drawn) <= 8
     assert sorted([*ended, 5]) == drawn  # what had begun came to its own end
+
+
+async def test_each_lets_what_is_under_way_end_when_its_items_raise() -> None:
+    ended: list[int] = []
+
+    def source() -> Iterator[int]:
+        yield from (1, 2)
+        raise Stopped
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(0.01)
+        ended.append(number)
+
+    with pytest.raises(Stopped):
+        await each(source(), work, Limiter(lambda: Settings(concurrency=3)))
+    assert ended == [1, 2]

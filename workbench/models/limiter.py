@@ -130,8 +130,8 @@ class Limiter:
 async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], limiter: Limiter) -> None:
     """Do `work` on every item, in order of beginning, with no more of them under way than calls may be in flight.
 
-    Items are drawn only as they are begun. The first error ends it once what is under way has come to its own end, so
-    that calls which are paid for are also kept; cancelling it cancels what is under way.
+    Items are drawn only as they are begun. The first error, of the work or of the items, ends it once what is under way
+    has come to its own end, so that calls which are paid for are also kept; cancelling it cancels what is under way.
     """
     active: set[asyncio.Task[None]] = set()
     source = iter(items)
@@ -140,10 +140,12 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], limiter
         more = True
         while active or more:
             while more and failed is None and len(active) < limiter.width:
-                item = next(source, _END)
-                more = item is not _END
-                if more:
-                    active.add(asyncio.ensure_future(_run(work, item)))  # type: ignore[arg-type]
+                try:
+                    active.add(asyncio.ensure_future(_run(work, next(source))))
+                except StopIteration:
+                    more = False
+                except Exception as error:  # the source's own, a request to stop, say
+                    failed = error
             if not active:
                 break
             done, active = await asyncio.wait(active, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -155,9 +157,6 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], limiter
             task.cancel()
     if failed is not None:
         raise failed
-
-
-_END = object()
 
 
 async def _run(work: Callable[[T], Awaitable[None]], item: T) -> None:
