@@ -142,7 +142,7 @@ def test_kills_around_a_batch_lose_and_repeat_nothing(
             return bool(desk.batches)
 
         def known() -> bool:
-            return any('"id": "msgbatch' in file.read_text() for file in state.glob("*/batches.json"))
+            return any('"id": "msgbatch' in file.read_text() for file in state.glob("*/batches-*.json"))
 
         def ended() -> bool:
             return bool(desk.batches) and all(batch.results for batch in desk.batches.values())

@@ -275,3 +275,14 @@ async def test_a_batch_that_is_gone_is_sent_again(bench: Bench) -> None:
 def test_a_model_without_batches_says_so(bench: Bench) -> None:
     with pytest.raises(UserError, match="--batch works with anthropic/NAME"):
         open_batches("openai/gpt-4.1", bench.home, CallBook(connect(bench.home), "j"), bench.folder)
+
+
+async def test_clients_of_two_models_share_a_folder(bench: Bench) -> None:
+    bench.serve(FINE)
+    one, two = bench.client(), bench.client()
+    two.name = "anthropic/another"
+    two.__post_init__()
+    replies = [*await ask(one, 1), *await ask(two, 1), *await ask(one, 2)]
+    assert all(isinstance(r, Reply) for r in replies)
+    assert len(list(bench.folder.glob("batches-*.json"))) == 2
+    assert await bench.client().recover() == 0

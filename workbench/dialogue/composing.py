@@ -98,7 +98,7 @@ class Composing:
 
     async def _open(self, name: str) -> Client:
         """The client; what earlier batches still hold is waited for in any case, since it is paid for."""
-        waiting = under_way(self.ctx.folder)
+        waiting = under_way(self.ctx.folder, name)
         if waiting:
             self.ctx.log(f"{waiting} requests are in batches that were sent before; waiting for them")
         if self.batch or waiting:

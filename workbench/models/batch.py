@@ -2,7 +2,7 @@
 
 `BatchClient.complete` waits for the batch that carries its request, so callers are written once: begin as many as there
 are, and what is asked within the same second goes out together. Nothing is lost or paid twice by a kill: what is about
-to be sent is written down first (`batches.json` in the job's folder, custom ids that hash the requests), so that even a
+to be sent is written down first (`batches-….json` in the job's folder, custom ids that hash the requests), so that even a
 batch whose id was never received is found again in the service's own list. Results come in any order and are joined on
 the custom id; what expired, was cancelled or failed on the service's side goes out again with a later batch.
 """
@@ -28,7 +28,6 @@ from workbench.models.prices import Price
 from workbench.store.rows import CallRow
 from workbench.workflow.hashing import digest
 
-FILE = "batches.json"
 MOST_REQUESTS = 10_000
 MOST_BYTES = 100_000_000
 """The API takes 100,000 requests or 256 MB; smaller batches end sooner and lose less when they expire."""
@@ -80,9 +79,14 @@ class _Batch:
     collected: bool = False
 
 
-def under_way(folder: Path) -> int:
-    """Requests in batches that were sent by the job in `folder` and not yet collected."""
-    batches = read_json(folder / FILE).get("batches", [])
+def state_file(folder: Path, name: str) -> Path:
+    """Where the job in `folder` remembers its batches of one model: clients of several models share a folder."""
+    return folder / f"batches-{digest(name)[:8]}.json"
+
+
+def under_way(folder: Path, name: str) -> int:
+    """Requests to a model in batches that were sent by the job in `folder` and not yet collected."""
+    batches = read_json(state_file(folder, name)).get("batches", [])
     return sum(len(batch["items"]) for batch in batches if not batch["collected"])
 
 
@@ -122,7 +126,8 @@ class BatchClient:
     rng: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
-        self._batches = [_Batch(**entry) for entry in read_json(self.folder / FILE).get("batches", [])]
+        self._file = state_file(self.folder, self.name)
+        self._batches = [_Batch(**entry) for entry in read_json(self._file).get("batches", [])]
         self._queue: dict[str, _Asked] = {}
         self._waiting: dict[str, list[asyncio.Future[Reply | AttemptFailed]]] = {}
         self._rows: dict[str, CallRow] = {}
@@ -365,7 +370,7 @@ class BatchClient:
         return digest([self.book.job, custom_id])
 
     def _save(self) -> None:
-        write_json(self.folder / FILE, {"batches": [asdict(batch) for batch in self._batches]})
+        write_json(self._file, {"model": self.name, "batches": [asdict(batch) for batch in self._batches]})
 
 
 def _groups(asked: Iterable[_Asked]) -> Iterable[list[_Asked]]:
