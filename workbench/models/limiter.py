@@ -149,8 +149,8 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], limiter
             if not active:
                 break
             done, active = await asyncio.wait(active, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            for error in [task.exception() for task in done]:
-                failed = failed or error
+            for raised in [task.exception() for task in done]:
+                failed = failed or raised
             more = more and failed is None
     finally:
         for task in active:
