@@ -23,9 +23,9 @@ from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs import status, stop, wait
 from workbench.store import connect
+from workbench.store.chat_votes import votes
 from workbench.store.conversations import get_conversation
 from workbench.store.scenarios import put_scenarios
-from workbench.store.votes import votes
 from workbench.workflow.model import Workflow
 from workbench.workflow.paths import PathSpace
 

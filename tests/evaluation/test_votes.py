@@ -15,11 +15,11 @@ from workbench.evaluation.votes import add_up
 from workbench.home import Home
 from workbench.store import connect
 from workbench.store.carry import Selection
+from workbench.store.chat_votes import put_vote, votes
 from workbench.store.chats import chat_conversations, chats, find_chat, name_chat
 from workbench.store.conversations import put_conversation
 from workbench.store.pack import pack, unpack
 from workbench.store.rows import ConversationRow, MessageRow, VoteRow
-from workbench.store.votes import put_vote, votes
 
 
 def vote(number: int, agents: tuple[str, ...], winner: int | None, verdict: str = "win", **more: object) -> VoteRow:

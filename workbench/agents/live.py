@@ -362,7 +362,7 @@ class _Live:
 
     async def _vote(self, message: Mapping[str, Any]) -> None:
         """Keep a vote on these conversations and tell everyone; with it a blind comparison is over."""
-        from workbench.store.votes import put_vote
+        from workbench.store.chat_votes import put_vote
 
         choice, note = str(message["choice"]), str(message.get("note") or "")
         if choice not in ("tie", "bad", *map(str, range(len(self._columns)))):

@@ -173,8 +173,8 @@ def votes(home: Home, workflow: str | None, everything: bool, as_json: bool) -> 
     """Add up people's votes on agents side by side: win rates and Bradley-Terry strengths with intervals."""
     from workbench.evaluation.votes import add_up, text
     from workbench.store import connect
+    from workbench.store.chat_votes import votes as stored
     from workbench.store.find import find
-    from workbench.store.votes import votes as stored
 
     with connect(home, readonly=True) as rec:
         wanted = find(rec, "workflow", workflow) if workflow else None

@@ -173,9 +173,9 @@ class Player:
 
     def _rows(self) -> None:
         rows = self._recording.rows
-        for table in ("dialogues", "datasets", "conversations", "votes", "chats"):
+        for table in ("dialogues", "datasets", "conversations", "chat_votes", "chats"):
             for row in rows.get(table, ()):
-                at = self._end if table in ("votes", "chats") else self._at(_number(row["created"]))
+                at = self._end if table in ("chat_votes", "chats") else self._at(_number(row["created"]))
                 self._put(at, lambda t=table, r=row: self._add(t, r))  # type: ignore[misc]
         owned: dict[str, dict[str, list[RowDict]]] = {}
         for table, column in _OWNED.items():

@@ -27,7 +27,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "messages": ("owner_kind", "owner_id", "idx"),
     "verdicts": ("id",),
     "measures": ("conversation_id", "name"),
-    "votes": ("id",),
+    "chat_votes": ("id",),
     "chats": ("id",),
     "calls": ("id",),
     "jobs": ("id",),
@@ -39,7 +39,7 @@ _OWNERS = {
     "dataset_items": ("dataset_id", "datasets"),
     "verdicts": ("conversation_id", "conversations"),
     "measures": ("conversation_id", "conversations"),
-    "votes": ("workflow_id", "workflows"),
+    "chat_votes": ("workflow_id", "workflows"),
 }
 """Tables that go with the rows of another one: (the column that names the owner, the owner's table)."""
 

@@ -10,7 +10,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 
 from workbench.home import Home
-from workbench.store.votes import votes
+from workbench.store.chat_votes import votes
 from workbench.tui.effects import reader
 from workbench.tui.widgets.safe import SafeText, line
 

@@ -15,7 +15,7 @@ def put_vote(rec: Record, row: VoteRow) -> None:
         "conversations": to_json(row.conversations), "winner": row.winner, "verdict": row.verdict,
         "note": storable(row.note), "blind": int(row.blind), "voter": storable(row.voter), "created": row.created,
     }  # fmt: skip
-    rec.put("votes", [values])
+    rec.put("chat_votes", [values])
 
 
 def votes(rec: Record, workflow_id: str | None = None, *, blind: bool | None = None) -> list[VoteRow]:
@@ -23,7 +23,7 @@ def votes(rec: Record, workflow_id: str | None = None, *, blind: bool | None = N
     the last."""
     where = Where()
     where.equal({"workflow_id": workflow_id, "blind": None if blind is None else int(blind)})
-    rows = rec.query(f"SELECT * FROM votes{where} ORDER BY created, rowid", where.arguments)
+    rows = rec.query(f"SELECT * FROM chat_votes{where} ORDER BY created, rowid", where.arguments)
     latest = {(row["conversations"], row["voter"]): row for row in rows}
     return [_vote(row) for row in rows if latest[row["conversations"], row["voter"]] is row]
 
