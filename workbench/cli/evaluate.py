@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,7 +110,7 @@ def command(
         if dry_run:
             return
         confirm(found)
-    job = launch(home.make(), "evaluate", args, f"evaluation on {loaded.name}", settings=settings)
+    job = launch(home.make(), "evaluate", asdict(plan), f"evaluation on {loaded.name}", settings=settings)
     if detach:
         emit(
             {"job": job.id}, as_json, lambda found: f"job {found['job']}; workbench jobs tail {found['job']} watches it"
