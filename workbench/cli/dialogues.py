@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from workbench.cli.generate import command as generate
@@ -18,27 +20,32 @@ def group() -> None:
 group.add_command(generate)
 
 
-@group.command("list", epilog=example("workbench dialogues list --terminal escalated --text refund --json"))
-@click.option("--workflow", help="Only of this workflow.")
+@group.command(
+    "list",
+    epilog=example(
+        "workbench dialogues list --terminal escalated --text refund --json",
+        "workbench dialogues list --workflow travel_booking --path 17 --review none",
+        "workbench dialogues list --check any",
+    ),
+)
+@click.option("--workflow", help="Only of this workflow, as it is now.")
+@click.option("--path", "path_rank", type=click.IntRange(0), help="Only of the path with this number.")
+@click.option("--node", "nodes", multiple=True, help="Only through this node.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]))
-@click.option("--terminal")
+@click.option("--terminal", help="Only with this end.")
+@click.option("--persona", help="Only of users of this persona.")
+@click.option("--writer", help="Only by this writer.")
 @click.option("--status", type=click.Choice(["ok", "quarantined"]))
-@click.option("--review", help="A decision (pass, flag, …), 'none' or 'any'.")
+@click.option("--check", help="Only with this fault (leak, wrong-fact, …), or 'any'.")
+@click.option("--review", help="What reviewers decided: pass, flag, fix, split, 'none' or 'any'.")
+@click.option("--reviewer", help="Only those this reviewer has a decision on.")
+@click.option("--tag", "tags", multiple=True, help="Only with this tag.")
 @click.option("--text", default="", help="Words that occur in a message.")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--sort", default="-made", show_default=True, help="made, path, steps, terminal, …; '-' turns it round.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @json_option
 @pass_home
-def list_(
-    home: Home,
-    workflow: str | None,
-    split: str | None,
-    terminal: str | None,
-    status: str | None,
-    review: str | None,
-    text: str,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_(home: Home, /, workflow: str | None, sort: str, limit: int, as_json: bool, **given: Any) -> None:
     """List dialogues, the newest first."""
     from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows
     from workbench.store.record import connect
@@ -46,31 +53,27 @@ def list_(
     from workbench.workflow.load import load_workflow
 
     rec = connect(home)
-    wanted = DialogueFilter(
-        workflow_id=workflow_hash(load_workflow(workflow)) if workflow else None,
-        split=split,  # type: ignore[arg-type]  # click has checked it
-        terminal=terminal,
-        status=status,
-        review=review,
-        text=text,
-    )
-    rowids = dialogue_rowids(rec, wanted)
+    wanted = DialogueFilter(workflow_id=workflow_hash(load_workflow(workflow)) if workflow else None, **given)
+    rowids = dialogue_rowids(rec, wanted, sort)
     rows = dialogue_rows(rec, rowids[:limit])
     emit(
         {"total": len(rowids), "dialogues": rows},
         as_json,
         lambda d: (
             table(
-                ("id", "split", "terminal", "steps", "deviations", "writer", "review"),
+                ("id", "split", "path", "terminal", "steps", "deviations", "writer", "faults", "review"),
                 [
-                    (r.id, r.split, r.terminal, r.steps, " ".join(r.deviations), r.writer, r.decision)
+                    (
+                        r.id, r.split, r.path_rank, r.terminal, r.steps, " ".join(r.deviations), r.writer,
+                        " ".join(dict.fromkeys(str(c.get("code")) for c in r.checks)), r.decision,
+                    )
                     for r in d["dialogues"]
                 ],
-                right=[3],
+                right=[2, 4],
             )
             + f"\n{len(rows)} of {len(rowids):,}"
         ),
-    )
+    )  # fmt: skip
 
 
 @group.command(epilog=example("workbench dialogues show 3f2a91"))
@@ -96,36 +99,44 @@ def show(home: Home, dialogue: str, as_json: bool) -> None:
     )
 
 
-@group.command(epilog=example("workbench dialogues check travel_booking"))
+@group.command(
+    epilog=example("workbench dialogues check travel_booking", "workbench dialogues check travel_booking --keep --json")
+)
 @click.argument("workflow")
+@click.option("--near", type=click.FloatRange(0, 1), default=0.9, show_default=True,
+              help="Report dialogues that share this part of their word triples or more; 0: do not look.")  # fmt: skip
+@click.option("--keep", is_flag=True, help="Put the findings on record: faulty ones are quarantined, sound ones freed.")
 @json_option
 @click.pass_context
-def check(ctx: click.Context, workflow: str, as_json: bool) -> None:
+def check(ctx: click.Context, workflow: str, near: float, keep: bool, as_json: bool) -> None:
     """Check every dialogue of a workflow, alone and as a set; exit code 1 if something is wrong."""
-    from workbench.dialogue.checks import check_dialogue, check_set
-    from workbench.store.dialogues import DialogueFilter, iterate_dialogues
+    from workbench.dialogue.checking import check_all
     from workbench.store.record import connect
-    from workbench.workflow.hashing import workflow_hash
     from workbench.workflow.load import load_workflow
 
-    loaded = load_workflow(workflow)
-    rec = connect(ctx.obj)
-    dialogues = list(iterate_dialogues(rec, DialogueFilter(workflow_id=workflow_hash(loaded))))
-    faulty = {d.id: faults for d in dialogues if (faults := check_dialogue(loaded, d))}
-    findings = check_set(loaded, dialogues)
-    emit(
-        {"faulty": faulty, "set": findings},
-        as_json,
-        lambda _: "\n".join(
-            [
-                f"{len(dialogues):,} dialogues on {findings.paths:,} paths, {len(faulty)} faulty, "
-                f"{len(findings.contradictions)} contradictions, best reachable hub accuracy {findings.ceiling:.1%}",
-                *(f"{name}: {fault.code}: {fault.what}" for name, faults in faulty.items() for fault in faults),
-                *findings.contradictions,
-            ]
-        ),
-    )
-    ctx.exit(1 if faulty or findings.contradictions else 0)
+    found = check_all(connect(ctx.obj), load_workflow(workflow), near, keep)
+    emit(found, as_json, _render_check)
+    ctx.exit(1 if found.faulty or found.set.contradictions else 0)
+
+
+def _render_check(found: Any) -> str:
+    whole = found.set
+    of = f" of {found.paths_total:,}" if found.paths_total is not None else ""
+    lines = [
+        f"{whole.dialogues:,} dialogues on {whole.paths:,}{of} paths, {len(found.faulty):,} faulty, "
+        f"{len(whole.contradictions):,} contradictions, best reachable hub accuracy {whole.ceiling:.1%}, "
+        f"{len(found.near):,} near-duplicates",
+        *(f"{name}: {fault.code}: {fault.what}" for name, faults in found.faulty.items() for fault in faults),
+        *whole.contradictions,
+        *(f"{n.second}: near-duplicate of {n.first} ({n.overlap:.0%} of word triples)" for n in found.near[:20]),
+    ]
+    if len(found.near) > 20:
+        lines.append(f"… {len(found.near) - 20:,} more near-duplicates (--json)")
+    lines.append("never visited: " + (", ".join(whole.uncovered) or "nothing"))
+    for role, by_n in whole.distinct.items():
+        lines.append(f"distinct-n of the {role}: " + ", ".join(f"{n}: {value:.3f}" for n, value in by_n.items()))
+    lines.append(table(("hub choice", "visits"), whole.choices.items(), right=[1]))
+    return "\n".join(lines)
 
 
 group.add_command(review_command("dialogue"))

@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -159,9 +160,9 @@ def _sound(rec: Record, workflow_id: str, admit: tuple[str, ...]) -> tuple[list[
 def split_by_path(workflow: Workflow, chosen: dict[Split, list[Dialogue]]) -> tuple[dict[Split, list[Dialogue]], int]:
     """The generalisation split: no path of the test split is trained on, but every hub choice on it is.
 
-    The test split's paths are held out one after the other, the most frequent there first, as long as training keeps
-    another path for each of its hub choices; test dialogues of paths that cannot be held out go. Values and wording stay
-    disjoint as they are. Returns the splits and how many dialogues were left out.
+    Up to half of the test split's paths (the dev split needs some too) are held out one after the other, the most frequent
+    there first, as long as training keeps another path for each of its hub choices; test dialogues of other paths go. Values
+    and wording stay disjoint as they are. Returns the splits and how many dialogues were left out.
     """
     hubs = set(workflow.hubs)
 
@@ -171,7 +172,10 @@ def split_by_path(workflow: Workflow, chosen: dict[Split, list[Dialogue]]) -> tu
     support = Counter(choice for path in {d.path for d in chosen["train"]} for choice in choices(path))
     trained = {d.path for d in chosen["train"]}
     held: set[tuple[str, ...]] = set()
-    for path, _ in Counter(d.path for d in chosen["test"]).most_common():
+    tested = Counter(d.path for d in chosen["test"]).most_common()
+    for path, _ in tested:
+        if len(held) >= ceil(len(tested) / 2):
+            break
         needed = choices(path)
         own = 1 if path in trained else 0
         if all(support[choice] - own >= 1 for choice in needed):
