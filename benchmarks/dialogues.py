@@ -44,7 +44,7 @@ QUESTIONS = {
     "search common": ("number", "MATCH"),
 }  # fmt: skip
 _SEARCH = (
-    "WHERE id IN (SELECT m.owner_id FROM messages_fts f JOIN messages m ON m.rowid = f.rowid "
+    "WHERE id IN (SELECT m.owner_id FROM messages_fts f CROSS JOIN messages m ON m.rowid = f.rowid "
     "WHERE messages_fts MATCH ? AND m.owner_kind = 'dialogue')"
 )
 

@@ -155,6 +155,10 @@ def iterate_dialogues(rec: Record, wanted: DialogueFilter | None = None, sort: s
 def dialogue_rowids(rec: Record, wanted: DialogueFilter | None = None, sort: str = "-made") -> array[int]:
     """Row ids of the dialogues that pass the filter, in the order asked for (see `SORTS`; the newest first)."""
     where = _where(wanted or DialogueFilter())
+    if sort in ("made", "-made"):
+        # Unsorted, SQLite reads an index and not the wide rows; row ids themselves are what is sorted by.
+        found = rec.rowids(f"SELECT d.rowid FROM dialogues d{where}", where.arguments)
+        return array("q", sorted(found, reverse=sort == "-made"))
     select = f"SELECT d.rowid, {_DECISION} AS decision" if sort.endswith("review") else "SELECT d.rowid"
     return rec.rowids(f"{select} FROM dialogues d{where}{order(SORTS, sort)}", where.arguments)
 

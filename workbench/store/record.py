@@ -22,7 +22,7 @@ from typing import Literal, Self, TypeVar
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import migrations
-from workbench.store.encode import to_json
+from workbench.store.encode import from_json, to_json
 from workbench.store.locality import is_network
 
 BUSY_SECONDS = 30.0
@@ -104,8 +104,12 @@ class Record:
         return row
 
     def rowids(self, sql: str, arguments: Sequence[object] = ()) -> array[int]:
-        """The first column of a SELECT as a compact array (8 bytes a row)."""
-        return array("q", (row[0] for row in self.connection.execute(sql, arguments)))
+        """The column `rowid` of a SELECT, in its order, as a compact array (8 bytes a row).
+
+        SQLite hands them over as one JSON text: twice as fast as a row at a time.
+        """
+        found = self.connection.execute(f"SELECT json_group_array(rowid) FROM ({sql})", arguments).fetchone()
+        return array("q", from_json(found[0]))
 
     def window(self, sql: str, rowids: Iterable[int], make: Callable[[Row], T]) -> list[T]:
         """Rows by row id, in the order asked for; rows deleted meanwhile are left out.
