@@ -145,15 +145,15 @@ def _sound(rec: Record, workflow_id: str, admit: tuple[str, ...]) -> tuple[list[
     """Dialogues without faults beyond those admitted, in the order in which they were made; and how many have such."""
     sound: list[Dialogue] = []
     faulty = 0
-    for rowid in dialogue_rowids(rec, DialogueFilter(workflow_id=workflow_id), "made"):
-        row = dialogue_rows(rec, [rowid])[0]
-        codes = {str(check.get("code")) for check in row.checks}
-        if row.status == "ok" or (codes and codes <= set(admit)):
-            dialogue = get_dialogue(rec, row.id)
-            assert dialogue is not None, "it was there a moment ago"
-            sound.append(dialogue)
-        else:
-            faulty += 1
+    rowids = dialogue_rowids(rec, DialogueFilter(workflow_id=workflow_id), "made")
+    for start in range(0, len(rowids), 500):
+        for row in dialogue_rows(rec, rowids[start : start + 500]):
+            codes = {str(check.get("code")) for check in row.checks}
+            dialogue = get_dialogue(rec, row.id) if row.status == "ok" or (codes and codes <= set(admit)) else None
+            if dialogue:
+                sound.append(dialogue)
+            else:
+                faulty += 1
     return sound, faulty
 
 
