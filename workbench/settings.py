@@ -51,7 +51,7 @@ SETTINGS = (
     ),
     Setting("launcher", "WORKBENCH_LAUNCHER", str, "the command that starts jobs elsewhere (srun, sbatch)"),
     Setting("threads", "WORKBENCH_THREADS", int, "processor threads of the local server"),
-    Setting("local_price", "WORKBENCH_LOCAL_PRICE", str, "dollars an hour that a local model costs"),
+    Setting("local_price", "WORKBENCH_LOCAL_PRICE", str, "what a local model costs: paper-a100, or dollars an hour"),
 )
 
 

@@ -18,15 +18,18 @@ from workbench.workflow.model import Workflow
         ("compiled:http://127.0.0.1:8000/v1#mine", "compiled", "http://127.0.0.1:8000/v1#mine"),
         ("orchestrated:anthropic/claude-sonnet-5-5", "orchestrated", "anthropic/claude-sonnet-5-5"),
         ("in-context:openai/gpt-4.1", "in-context", "openai/gpt-4.1"),
+        ("compiled:models/agent.gguf", "compiled", "local/models/agent.gguf"),
+        ("orchestrated-free:local/last", "orchestrated", "local/last"),
         ("oracle", "oracle", None),
     ],
 )
 def test_names(text: str, kind: str, model: str | None) -> None:
     name = parse_name(text)
     assert (name.kind, name.model, name.text) == (kind, model, text)
+    assert name.free_choice == text.startswith("orchestrated-free:")
 
 
-@pytest.mark.parametrize("text", ["", "compiled:", "gpt", "oracle:x", "orchestrated:", "Compiled:x"])
+@pytest.mark.parametrize("text", ["", "compiled:", "gpt", "oracle:x", "orchestrated:", "Compiled:x", "compiled-free:x"])
 def test_bad_names_are_one_clear_line(text: str) -> None:
     with pytest.raises(UserError) as error:
         parse_name(text)

@@ -40,6 +40,7 @@ class Act:
     hang: bool = False
     malformed: str | None = None
     cached: int = 0
+    machine_s: float | None = None
     outcome: str = ""
     fixed: bool = False
 
@@ -97,6 +98,7 @@ def _usage(act: Act) -> dict[str, Any]:
         "completion_tokens": said,
         "total_tokens": 30 + said,
         "prompt_tokens_details": {"cached_tokens": act.cached},
+        **({} if act.machine_s is None else {"machine_s": act.machine_s}),
     }
 
 

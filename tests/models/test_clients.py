@@ -18,6 +18,7 @@ from workbench.home import Home
 from workbench.models.anthropic_client import OPENING, SILENCE, AnthropicClient, to_turns
 from workbench.models.choosing import ChoosingClient, read_choice
 from workbench.models.client import ChatMessage, Client, Reply, Request, Usage
+from workbench.models.constraint import Constraint, choice_grammar
 from workbench.models.ledger import Budget, BudgetSpent, LedgerClient, RetryPolicy, most_cost
 from workbench.models.open import open_client
 from workbench.models.openai_client import OpenAIClient
@@ -41,14 +42,20 @@ class Bench:
         self.rows: list[CallRow] = []
 
     def client(
-        self, kind: str, *script: Act | str, model: str = "", timeout_s: float = 20, **options: Any
+        self,
+        kind: str,
+        *script: Act | str,
+        model: str = "",
+        timeout_s: float = 20,
+        constraint: Constraint = "choice",
+        **options: Any,
     ) -> LedgerClient:
         if kind == "anthropic":
             self.fake = self._stack.enter_context(fake_anthropic(*script))
             inner: Client = AnthropicClient(model or "claude-sonnet-4-6", KEY, self.fake.url, timeout_s=timeout_s)
         else:
             self.fake = self._stack.enter_context(fake_openai(*script))
-            inner = OpenAIClient(model or "gpt-4.1", KEY, self.fake.url, constrained=True, timeout_s=timeout_s)
+            inner = OpenAIClient(model or "gpt-4.1", KEY, self.fake.url, constraint=constraint, timeout_s=timeout_s)
 
         async def sleep(seconds: float) -> None:
             self.slept.append(seconds)
@@ -239,18 +246,68 @@ async def test_sampling_is_sent_only_where_it_is_taken(bench: Bench) -> None:
     assert (reply.text, bench.slept) == ("ok", [0.0])
 
 
-async def test_choices_by_number_are_read_asked_again_and_counted(bench: Bench) -> None:
-    request = Request((ChatMessage("user", "Which?"),), choices=("accept", "reject", "unclear"))
+WHICH = Request((ChatMessage("user", "Which?"),), choices=("accept", "reject", "unclear"))
+
+
+async def test_free_choices_are_read_asked_again_and_counted(bench: Bench) -> None:
     client = ChoosingClient(bench.client("anthropic", "Well, hard to say", "2"))
-    reply = await client.complete(request)
-    assert (reply.text, reply.detail["malformed"]) == ("reject", 1)
+    reply = await client.complete(replace(WHICH, free=True))
+    assert (reply.text, reply.detail["malformed"], reply.detail["calls"]) == ("reject", 1, 2)
     assert reply.usage == Usage(input=60, output=5)
     assert "3. unclear" in bench.fake.bodies[0]["messages"][0]["content"]
-    hopeless = await ChoosingClient(bench.client("openai", "never"), native=True).complete(request)
+    assert not any("output_config" in body for body in bench.fake.bodies)
+    hopeless = await ChoosingClient(bench.client("openai", "never")).complete(WHICH)
     assert (hopeless.text, hopeless.detail["malformed"]) == ("never", 3)
     assert bench.fake.bodies[0]["structured_outputs"] == {"choice": ["accept", "reject", "unclear"]}
-    chunks, last = await streamed(ChoosingClient(bench.client("openai", "accept"), native=True), request)
+    chunks, last = await streamed(ChoosingClient(bench.client("openai", "accept")), WHICH)
     assert (chunks, last.detail["malformed"]) == (["accept"], 0)
+
+
+@pytest.mark.parametrize(("kind", "field"), [("anthropic", "output_config"), ("openai", "response_format")])
+async def test_apis_hold_a_choice_to_a_schema_and_those_that_decline_are_asked_by_number(
+    kind: str, field: str, bench: Bench
+) -> None:
+    client = ChoosingClient(bench.client(kind, '{"choice": "reject"}'), schema=True)
+    assert (await client.complete(WHICH)).text == "reject"
+    assert str(["accept", "reject", "unclear"]) in str(bench.fake.bodies[0][field])
+    assert bench.fake.bodies[0]["max_tokens"] >= 256
+    declined = Act(status=400, kind="invalid_request_error", message=f"{field}: not supported by this model")
+    client = ChoosingClient(bench.client(kind, declined, "I do not know", "3"), schema=True)
+    reply = await client.complete(WHICH)
+    assert (reply.text, reply.detail["malformed"]) == ("unclear", 1)
+    assert [field in body for body in bench.fake.bodies] == [True, False, False]
+
+
+async def test_llama_cpp_gets_a_grammar(bench: Bench) -> None:
+    client = ChoosingClient(bench.client("openai", "accept", constraint="grammar"))
+    assert (await client.complete(WHICH)).text == "accept"
+    assert bench.fake.bodies[0]["grammar"] == 'root ::= "accept" | "reject" | "unclear"'
+    assert choice_grammar(['say "no"\n']) == r'root ::= "say \"no\"\n"'
+
+
+ADVICE = [
+    (Act(status=529, kind="overloaded_error"), "overloaded: send again in a while"),
+    (Act(status=401, kind="authentication_error"), "see whether the key"),
+    (Act(status=404, kind="not_found_error"), "model's name is right"),
+    (Act(cut=2), "what had come is kept: send again"),
+    (Act(status=400, kind="invalid_request_error", message="prompt is too long: 9 > 8"), "begin a new one"),
+    (Act(status=400, kind="invalid_request_error", message="this model's context is 512"), "begin a new one"),
+]
+
+
+@both
+@pytest.mark.parametrize(("wrong", "says"), ADVICE, ids=["529", "401", "404", "cut", "full", "full here"])
+async def test_every_failure_says_in_one_line_what_to_do(kind: str, wrong: Act, says: str, bench: Bench) -> None:
+    got: list[str | Reply] = []
+
+    async def read() -> None:
+        async for piece in bench.client(kind, wrong, policy=RetryPolicy(1)).stream(ASKED):
+            got.append(piece)
+
+    with pytest.raises(ServiceError, match=says) as caught:
+        await read()
+    assert "\n" not in str(caught.value)
+    assert got == (["Hello", " there"] if wrong.cut else [])
 
 
 @pytest.mark.parametrize(
@@ -292,9 +349,30 @@ def test_prices(home: Home) -> None:
     assert mine is not None
     assert (mine.cache_read, mine.date) == (0.1, "2027-01-01")
     assert load_prices(home).price("openai/gpt-4.1") is not None
+    with pytest.raises(UserError, match="DOLLARS_PER_HOUR"):
+        prices.machine("-1")
     (home.root / "prices.json").write_text("[]")
     with pytest.raises(UserError, match="price list"):
         load_prices(home)
+
+
+@pytest.mark.parametrize(
+    ("price", "cost"),
+    [
+        ("paper-a100", 30 * 2.5 / 3600 / 15000 + 1 * 2.5 / 3600 / 3000),  # 30 tokens in, 1 out
+        ("3.6", 0.25 * 3.6 / 3600),
+        ("", None),
+    ],
+)
+async def test_what_a_local_model_costs(
+    price: str, cost: float | None, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_LOCAL_PRICE", price)
+    with fake_openai(Act("hello", machine_s=0.25)) as fake:
+        client = open_client(f"{fake.url}#mine", home)
+        replies = [await client.complete(ASKED), (await streamed(client))[1]]
+        await client.close()
+    assert [r.cost for r in replies] == [cost if cost is None else pytest.approx(cost)] * 2
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,56 @@ def test_a_later_turn_computes_only_what_is_new(engine: Engine) -> None:
     assert run(engine, Generation(first, 8))[0].cached_tokens == len(first) - 1
 
 
+def test_turn_fifteen_reads_no_more_than_turn_two(engine: Engine) -> None:
+    prompt, read = prompt_of(engine, "Where?"), []
+    new = engine.tokenizer.encode("<|im_end|>\n<|im_start|>user\nPlease<|im_end|>\n<|im_start|>assistant\n")
+    for _ in range(15):
+        end = run(engine, Generation(prompt, 6))[0]
+        read.append(end.prompt_tokens - end.cached_tokens)
+        prompt = (*prompt, *engine.tokenizer.encode(end.text, add_special_tokens=False), *new)
+    assert read[0] == len(prompt_of(engine, "Where?"))
+    assert max(read[1:]) <= len(new) + 7, "what the user said, and at most the reply should it be spelt otherwise"
+    assert read[-1] <= read[1] + 7
+
+
+def test_those_who_leave_early_disturb_nobody(engine: Engine, reference: Any) -> None:
+    """Rows move up when a sequence ends; late-comers, long prompts and choices run beside replies being written."""
+    engine.chunk = 16
+    lengths = [2, 30, 5, 12, 1, 24, 8]
+    prompts = [
+        prompt_of(engine, f"number {i} " * (1 + 3 * i), system=f"{i} You are an agent") for i in range(len(lengths))
+    ]
+    requests = [Generation(p, n) for p, n in zip(prompts, lengths, strict=True)]
+    choice = Generation(prompt_of(engine, "Well?"), choices=("yes", "no thanks"))
+    ends = run(engine, *requests[:4], choice, *requests[4:])
+    assert ends.pop(4).text in choice.choices
+    assert [e.text for e in ends] == [plain(reference, engine, p, n) for p, n in zip(prompts, lengths, strict=True)]
+    assert engine.load().pool_bytes == 0
+
+
+def test_running_sequences_keep_to_their_memory_limit_by_waiting(engine: Engine, reference: Any) -> None:
+    engine.pool_bytes = 2 * 256 * engine.decoder.shape.token_bytes
+    most: list[int] = []
+    prompts = [prompt_of(engine, f"number {i}", system=str(i)) for i in range(5)]
+    arrived: queue.Queue[tuple[int, Finished]] = queue.Queue()
+
+    def sink(index: int, event: Chunk | Finished) -> None:
+        most.append(engine.load().pool_bytes)
+        if isinstance(event, Finished):
+            arrived.put((index, event))
+
+    for index, prompt in enumerate(prompts):
+        engine.submit(Generation(prompt, 8), lambda event, index=index: sink(index, event))
+    ends = dict(arrived.get(timeout=60) for _ in prompts)
+    assert max(most) <= engine.pool_bytes
+    assert [ends[i].text for i in range(5)] == [plain(reference, engine, p, 8) for p in prompts]
+
+
+def test_the_time_of_the_machine_is_shared_among_those_it_served(engine: Engine) -> None:
+    ends = run(engine, *(Generation(prompt_of(engine, f"number {i}"), 8) for i in range(4)))
+    assert all(end.machine_s > 0 for end in ends)
+
+
 def test_a_shared_prefix_is_read_once_even_when_all_come_together(engine: Engine) -> None:
     system = "You are a travel agent. " * 12
     prompts = [prompt_of(engine, f"{name} please", system=system) for name in ("Paris", "May", "sister", "café")]

@@ -21,7 +21,7 @@ from workbench.models.open import LocalClient, open_client
 from workbench.models.openai_client import OpenAIClient
 from workbench.models.server.app import Service, build_app
 from workbench.models.server.engine import load_engine
-from workbench.models.server.ensure import ensure_server, health, model_folder, running_server, serve_args, wait_ready
+from workbench.models.server.ensure import ensure_server, health, model_path, running_server, serve_args, wait_ready
 from workbench.models.server.job import listen
 
 OPEN = Request((ChatMessage("system", "You are a travel agent."),), max_tokens=12)
@@ -43,7 +43,7 @@ def address(service: Service) -> Iterator[str]:
 
 @pytest.fixture
 async def client(address: str) -> AsyncIterator[OpenAIClient]:
-    client = OpenAIClient("tiny", "open sesame", f"{address}/v1", constrained=True)
+    client = OpenAIClient("tiny", "open sesame", f"{address}/v1", constraint="choice")
     yield client
     await client.close()
 
@@ -136,16 +136,16 @@ def test_an_occupied_port_is_one_clear_line() -> None:
 
 def test_what_a_model_name_means(home: Home, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    assert model_folder(home, str(tmp_path)) == tmp_path.resolve()
+    assert model_path(home, str(tmp_path)) == tmp_path.resolve()
     inside = home.jobs / "0123456789abcdef"
     (inside / "best").mkdir(parents=True)
     with pytest.raises(UserError, match="no model"):
-        model_folder(home, "nothing")
+        model_path(home, "nothing")
     (inside / "job.json").write_text("{}")
     with pytest.raises(UserError, match="no checkpoint yet"):
-        model_folder(home, "0123456789abcdef")
+        model_path(home, "0123456789abcdef")
     (inside / "best" / "config.json").write_text("{}")
-    assert model_folder(home, "01234567") == inside / "best"
+    assert model_path(home, "01234567") == inside / "best"
 
 
 @pytest.fixture

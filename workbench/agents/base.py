@@ -26,7 +26,8 @@ class AgentTurn:
     `calls` counts model calls, those at hubs included; `cost` is in US dollars, None where a price is unknown. `nodes`
     are the true steps of the message (silent hubs and the terminal included) and `edges` the edges that lead into them,
     None where the agent holds no graph; `awaits` is the user node it then waits at, `via` the edge that leads there.
-    `malformed` counts hub choices that were none of the options (the hub then took its `otherwise` or first edge).
+    `malformed` counts answers at hubs that were none of the options (each was asked again; where the last one was
+    malformed too, the hub took its `otherwise` or first edge).
     """
 
     text: str
@@ -134,7 +135,8 @@ class Meter:
         if self.ttft_s is None and spoken:
             self.ttft_s = self.latency_s + reply.ttft_s
         self.usage += reply.usage
-        self.calls += 1
+        self.calls += _count(reply, "calls", 1)
+        self.malformed += _count(reply, "malformed", 0)
         self.latency_s += reply.latency_s
         self.cost = None if self.cost is None or reply.cost is None else self.cost + reply.cost
 
@@ -150,6 +152,12 @@ class Meter:
             stop_reason=stop_reason,
             malformed=self.malformed,
         )
+
+
+def _count(reply: Reply, what: str, default: int) -> int:
+    """What a reply's detail counts (`calls` and `malformed` of a choice that was asked for more than once)."""
+    found = reply.detail.get(what, default)
+    return found if isinstance(found, int) else default
 
 
 async def last_turn(pieces: AsyncIterator[str | AgentTurn]) -> AgentTurn:

@@ -31,7 +31,7 @@ from workbench.agents.names import parse_name
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import ENDED, Job, launch, status
-from workbench.models.server.ensure import model_folder
+from workbench.models.server.ensure import model_path
 
 Event = dict[str, Any]
 LINE_LIMIT = 1 << 20
@@ -61,7 +61,7 @@ def launch_chat(
         raise UserError(f"{len(agents)} agents: name one to {MOST_AGENTS} to talk to side by side")
     for name in map(parse_name, agents):
         if name.model and name.model.startswith("local/"):
-            model_folder(home, name.model.removeprefix("local/"))
+            model_path(home, name.model.removeprefix("local/"))
     if user is not None and user != "agenda" and not user.startswith("llm:"):
         raise UserError(f'no simulated user "{user}": choose agenda or llm:MODEL')
     shown = list(agents)

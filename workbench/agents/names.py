@@ -1,4 +1,7 @@
-"""From a name (`compiled:RUN`, `orchestrated:MODEL`, `in-context:MODEL`, `oracle`) to the agent."""
+"""From a name (`compiled:RUN`, `orchestrated:MODEL`, `in-context:MODEL`, `oracle`) to the agent.
+
+`orchestrated-free:MODEL` is the orchestrated agent whose choices at hubs are free text, read back, instead of constrained.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,21 @@ from workbench.workflow.model import Workflow
 
 Kind = Literal["compiled", "orchestrated", "in-context", "oracle"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_FREE = "orchestrated-free"
 _MODEL_FORMS = "anthropic/NAME, openai/NAME, local/RUN-or-path or URL#NAME"
 
 
 @dataclass(frozen=True, slots=True)
 class AgentName:
-    """A parsed name. `model` is what `workbench.models.open.open_client` takes, None for the oracle, which has none."""
+    """A parsed name. `model` is what `workbench.models.open.open_client` takes, None for the oracle, which has none.
+
+    `free_choice`: hubs of an orchestrated agent are decided in free text.
+    """
 
     text: str
     kind: Kind
     model: str | None
+    free_choice: bool = False
 
 
 def parse_name(text: str) -> AgentName:
@@ -36,7 +44,7 @@ def parse_name(text: str) -> AgentName:
         if target:
             raise UserError(f'agent "{shown}": the oracle takes no model; write just "oracle"')
         return AgentName("oracle", "oracle", None)
-    if kind not in KINDS:
+    if kind not in (*KINDS, _FREE):
         raise UserError(
             f'no agent "{shown}": write compiled:RUN, orchestrated:MODEL, in-context:MODEL or oracle; '
             f"a model is {_MODEL_FORMS}"
@@ -45,7 +53,9 @@ def parse_name(text: str) -> AgentName:
         wants = "a run, a folder or a model" if kind == "compiled" else f"a model: {_MODEL_FORMS}"
         raise UserError(f'agent "{shown}" lacks what it runs on: after "{kind}:" give {wants}')
     bare = kind == "compiled" and not target.startswith(("anthropic/", "openai/", "local/")) and "#" not in target
-    return AgentName(text.strip(), kind, f"local/{target}" if bare else target)
+    free = kind == _FREE
+    known = next(k for k in KINDS if k == kind.removesuffix("-free"))
+    return AgentName(text.strip(), known, f"local/{target}" if bare else target, free)
 
 
 def build_agent(
@@ -82,6 +92,7 @@ def build_agent(
             stop=rival_stop(name.model),
             checkpoints=checkpoints,
             owner=thread,
+            free_choice=name.free_choice,
         )
     if name.kind == "in-context":
         from workbench.agents.in_context import in_context_agent

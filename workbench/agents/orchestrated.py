@@ -50,7 +50,10 @@ class _Turn:
 
 
 class OrchestratedAgent:
-    """One conversation, `thread` its id. With `checkpoints` (an sqlite file) `open` after a restart joins it again."""
+    """One conversation, `thread` its id. With `checkpoints` (an sqlite file) `open` after a restart joins it again.
+
+    With `free_choice` the model writes its choice at a hub as free text, even where its server could constrain it.
+    """
 
     def __init__(
         self,
@@ -63,8 +66,10 @@ class OrchestratedAgent:
         stop: tuple[str, ...] = (),
         checkpoints: Path | None = None,
         owner: str = "",
+        free_choice: bool = False,
     ) -> None:
         self.name = name
+        self._free_choice = free_choice
         self._client, self._workflow, self._owner = client, workflow, owner
         self._reply_tokens, self._stop = reply_tokens, stop
         self._system = ChatMessage("system", orchestrated_system(workflow))
@@ -229,7 +234,7 @@ class OrchestratedAgent:
             self._turn.meter.add(reply, spoken=False)
             edge = _chosen(reply.text, options)
             if edge is None:
-                self._turn.meter.malformed += 1
+                self._turn.meter.malformed += "malformed" not in reply.detail  # counted by whoever asked again
                 edge = next((e for e in options.values() if e.when and e.when.otherwise), next(iter(options.values())))
             self._turn.edges.append(edge.id)
             return edge.id
@@ -274,6 +279,7 @@ class OrchestratedAgent:
             max_tokens,
             stop=() if choices else self._stop,
             choices=choices,
+            free=bool(choices) and self._free_choice,
             purpose=f"agent:orchestrated:{purpose}",
             owner=self._owner,
         )

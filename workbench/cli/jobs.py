@@ -46,7 +46,19 @@ def show(home: Home, job: str, as_json: bool) -> None:
     """Show one job: state, progress, settings, result, folder. JOB is an id or its beginning."""
     found = status(home, job)
     args = read_job(found.folder).args
-    emit({"status": found, "args": args}, as_json, lambda _: _render_one(found, args))
+    load = _server_load(home, found)
+    data = {"status": found, "args": args, **({"load": load} if load else {})}
+    emit(data, as_json, lambda _: _render_one(found, args, load))
+
+
+def _server_load(home: Home, job: JobStatus) -> Mapping[str, Any] | None:
+    """What a running server says of its load; None for every other job."""
+    if job.kind != "serve" or job.state != "running":
+        return None
+    from workbench.cli.serve import load_of
+    from workbench.models.server.ensure import servers
+
+    return next((load_of(info) for info in servers(home) if info.job_id == job.id), None)
 
 
 @group.command("stop", epilog=example("workbench jobs stop 3f2a", "workbench jobs stop 3f2a --no-wait"))
@@ -165,7 +177,9 @@ def _render_line(job: JobStatus) -> str:
     return f"{job.id}  {job.state}  {job.title}" + (f"\n{job.error}" if job.error else "")
 
 
-def _render_one(job: JobStatus, args: Mapping[str, Any]) -> str:
+def _render_one(job: JobStatus, args: Mapping[str, Any], load: Mapping[str, Any] | None = None) -> str:
+    from workbench.cli.serve import load_words
+
     lines: dict[str, object] = {
         "job": job.id,
         "title": job.title,
@@ -176,6 +190,7 @@ def _render_one(job: JobStatus, args: Mapping[str, Any]) -> str:
         "left": _left(job),
         "started": _time(job.started),
         "ended" if job.state in ENDED else "last seen": _time(job.ended if job.state in ENDED else job.seen),
+        "load": load_words(load) if load else None,
         "attempt": job.attempt,
         "process": f"{job.pid} on {job.host}" if job.pid else None,
         "folder": job.folder,

@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 from workbench import __version__
 from workbench.cli.output import example
 from workbench.cli.screen import open_app, open_web, picture
-from workbench.home import find_home
+from workbench.home import Home, find_home
 
 NOUNS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Walk the whole way offline on travel booking, then look at the result."),
@@ -98,6 +98,7 @@ class LazyGroup(click.Group):
     ),
 )
 @click.option("--home", metavar="DIR", help="Keep runs/ in DIR (else WORKBENCH_HOME, else the current folder).")
+@click.option("--price", metavar="MACHINE", help="What local models cost: paper-a100, or dollars an hour.")
 @click.option("--slow-link", is_flag=True, default=None, help="Draw less in the app (else by the line's round trip).")
 @click.option("--web", is_flag=True, help="Open the app in a browser: on loopback, behind a secret address.")
 @click.option("--port", default=0, metavar="N", help="Port of --web (0: any free one).")
@@ -117,6 +118,7 @@ class LazyGroup(click.Group):
 def cli(
     ctx: click.Context,
     home: str | None,
+    price: str | None,
     slow_link: bool | None,
     web: bool,
     port: int,
@@ -133,6 +135,8 @@ def cli(
 
     apply(read_config())
     ctx.obj = find_home(home)
+    if price is not None:
+        set_local_price(ctx.obj, price)
     if reviewer is not None:
         from workbench.dialogue.reviewing import REVIEWER_VARIABLE, reviewer_name
 
@@ -142,6 +146,14 @@ def cli(
             picture(ctx.obj, screenshot[0], Path(screenshot[1]), size)
         else:
             ctx.exit(open_web(ctx.obj, port) if web else open_app(ctx.obj, slow_link=slow_link))
+
+
+def set_local_price(home: Home, price: str) -> None:
+    """Put `--price` into force, for the jobs that this command starts too. Raises UserError if it means nothing."""
+    from workbench.models.prices import LOCAL_PRICE, load_prices
+
+    load_prices(home).machine(price)
+    os.environ[LOCAL_PRICE] = price
 
 
 def main() -> NoReturn:

@@ -41,6 +41,31 @@ class AttemptFailed(ServiceError):
         return self.kind != "refused"
 
 
+_FULL = re.compile(
+    r"context[ _](length|window)|context is \d|maximum context|prompt is too long|exceeds? the .*context"
+)
+_ADVICE: dict[Kind, str] = {
+    "limit": "the service wants fewer calls: wait a minute and send again",
+    "overloaded": "the service is overloaded: send again in a while",
+    "server": "the service has trouble of its own: send again in a while",
+    "timeout": "send again, or see whether the server still runs",
+    "connection": "see whether the address is right and the server runs (`workbench serve list`), then send again",
+    "cut": "what had come is kept: send again",
+    "malformed": "send again; if it stays so, this server does not speak the protocol",
+}
+
+
+def advice(failure: AttemptFailed) -> str:
+    """What a person can do about a failure, in a few words; empty where the message says all that is known."""
+    if failure.kind != "refused":
+        return _ADVICE.get(failure.kind, "")
+    if _FULL.search(str(failure)):
+        return "the conversation no longer fits the model: begin a new one"
+    if failure.status in (401, 403):
+        return "see whether the key in the environment is right and may use this model"
+    return "see whether the model's name is right" if failure.status == 404 else ""
+
+
 def _redacted(text: str) -> str:
     for name in _SECRETS:
         key = os.environ.get(name, "")

@@ -1,4 +1,4 @@
-"""Choosing among given texts on an API that cannot constrain its replies: numbered options, the answer read back."""
+"""Choosing among given texts: constrained where the server can, else by number, the answer read back and counted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from workbench.models.client import ChatMessage, Client, Reply, Request
+from workbench.models.constraint import SCHEMA_TOKENS, choice_schema, chosen_text
 
 TRIES = 3
 _ASK = "Which of these fits? Answer with its number and nothing else."
@@ -41,14 +42,15 @@ def read_choice(text: str, options: Sequence[str]) -> int | None:
 class ChoosingClient:
     """Wraps a client so that a request with `choices` ends in one of them.
 
-    `native` sends the choices as they are first, for servers that may constrain decoding; whatever comes back that is no
-    option is asked for again by number, up to three times. `detail["malformed"]` counts those; if all fail, the text is
-    the model's last words, none of the options.
+    The choices are sent as they are first, for the server to constrain decoding (with `schema` as a JSON schema, for
+    APIs that take no other form); a `free` request asks by number from the start. Whatever comes back that is no option
+    is asked for again by number, up to three times. `detail["malformed"]` counts those and `detail["calls"]` all tries;
+    if all fail, the text is the model's last words.
     """
 
-    def __init__(self, inner: Client, native: bool = False) -> None:
+    def __init__(self, inner: Client, schema: bool = False) -> None:
         self.inner = inner
-        self.native = native
+        self.schema = schema
         self.model = inner.model
 
     async def complete(self, request: Request) -> Reply:
@@ -56,18 +58,25 @@ class ChoosingClient:
         if not request.choices:
             return await self.inner.complete(request)
         replies: list[Reply] = []
-        asked = request if self.native else ask_by_number(request)
+        first = ask_by_number(request) if request.free else self._constrained(request)
+        asked = first
         while True:
             reply = await self.inner.complete(asked)
             replies.append(reply)
-            index = read_choice(reply.text, request.choices)
+            index = read_choice(chosen_text(reply.text), request.choices)
             if index is not None or len(replies) == TRIES:
                 return _summed(replies, request.choices[index] if index is not None else reply.text, index is None)
-            if asked is request:
+            if asked is first and not request.free:
                 asked = ask_by_number(request)
             else:
                 said = (ChatMessage("assistant", reply.text.strip() or "…"), ChatMessage("user", _AGAIN))
                 asked = replace(asked, messages=(*asked.messages, *said))
+
+    def _constrained(self, request: Request) -> Request:
+        if not self.schema:
+            return request
+        room = max(request.max_tokens, SCHEMA_TOKENS)
+        return replace(request, choices=(), schema=choice_schema(request.choices), max_tokens=room)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """A choice comes in one piece; everything else streams as the inner client does."""
@@ -90,6 +99,6 @@ def _summed(replies: list[Reply], text: str, malformed: bool) -> Reply:
     for reply in replies[1:]:
         usage = usage + reply.usage
         cost = None if cost is None or reply.cost is None else cost + reply.cost
-    detail = {**last.detail, "malformed": len(replies) - (0 if malformed else 1)}
+    detail = {**last.detail, "malformed": len(replies) - (0 if malformed else 1), "calls": len(replies)}
     latency = sum(reply.latency_s for reply in replies)
     return replace(last, text=text, usage=usage, cost=cost, latency_s=latency, detail=detail)

@@ -20,8 +20,9 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call. With `choices` the reply's text is exactly one of them (constrained decoding or option likelihood).
+    """One call. With `choices` the reply's text is one of them: by constrained decoding or by option likelihood.
 
+    `free` has the model write a number instead and reads it back; malformed answers are counted in the reply's detail.
     `purpose` and `owner` (`dialogue:ID`) go to the ledger only. `temperature` None leaves the model's own default.
     `schema` is the JSON schema of the reply, where the API can hold the model to one. `cached` counts the messages at the
     beginning that other requests will share (the system prompt apart), for prompt caches that want to be told.
@@ -33,6 +34,7 @@ class Request:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    free: bool = False
     purpose: str = ""
     owner: str = ""
     schema: Mapping[str, object] | None = None

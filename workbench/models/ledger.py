@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from workbench.errors import ServiceError
-from workbench.models.attempt import AttemptFailed
+from workbench.models.attempt import AttemptFailed, advice
 from workbench.models.client import Client, Reply, Request, Usage
 from workbench.models.limiter import Limiter
 from workbench.models.prices import Price
@@ -146,7 +146,12 @@ def most_cost(price: Price, request: Request) -> float:
 
 def dollars(price: Price | None, reply: Reply) -> float | None:
     """What a reply cost, None where the price or the usage is unknown."""
-    return price.cost(reply.usage) if price is not None and reply.detail.get("usage") != "not reported" else None
+    if price is None:
+        return None
+    if price.second:
+        said = reply.detail.get("machine_s")
+        return price.second * (float(said) if isinstance(said, int | float) else reply.latency_s)
+    return price.cost(reply.usage) if reply.detail.get("usage") != "not reported" else None
 
 
 @dataclass(eq=False)
@@ -217,7 +222,7 @@ class LedgerClient:
                 return
             except AttemptFailed as failure:
                 if given:
-                    raise
+                    raise ServiceError(_line(failure, 1)) from failure
                 await self._pause(attempt, failure)
 
     async def _streamed(self, request: Request, attempt: int) -> AsyncGenerator[str | Reply]:
@@ -253,9 +258,15 @@ class LedgerClient:
     async def _pause(self, attempt: int, failure: AttemptFailed) -> None:
         wait = self.policy.wait(attempt, failure, self.rng)
         if wait is None:
-            tried = f" (after {attempt} attempts)" if attempt > 1 else ""
-            raise ServiceError(f"{failure}{tried}") from failure
+            raise ServiceError(_line(failure, attempt)) from failure
         await self.sleep(wait)
+
+
+def _line(failure: AttemptFailed, attempts: int) -> str:
+    """The failure for a person: what happened, how often it was tried, what to do."""
+    tried = f" (after {attempts} attempts)" if attempts > 1 else ""
+    todo = advice(failure)
+    return f"{failure}{tried}{f'; {todo}' if todo else ''}"
 
 
 class _Entry:

@@ -16,13 +16,12 @@ from workbench.models.batch import BatchClient
 from workbench.models.book import CallBook
 from workbench.models.choosing import ChoosingClient
 from workbench.models.client import Client, Reply, Request
+from workbench.models.constraint import Constraint
 from workbench.models.ledger import Budget, LedgerClient, Recorder, RetryPolicy
 from workbench.models.limiter import Limiter
-from workbench.models.prices import BATCH_SHARE, Price, load_prices
+from workbench.models.prices import BATCH_SHARE, LOCAL_PRICE, Price, load_prices
 from workbench.text import clean_line
 
-LOCAL_PRICE = "WORKBENCH_LOCAL_PRICE"
-"""What local models cost: a machine in prices.json (`paper-a100`) or DOLLARS_PER_HOUR:PREFILL:DECODE; unset: unknown."""
 BATCH_POLL = "WORKBENCH_BATCH_POLL"
 """Seconds between two looks at a batch; unset: from 2, growing to 60."""
 _FORMS = "anthropic/NAME, openai/NAME, local/RUN-or-path or URL#NAME"
@@ -51,18 +50,16 @@ def open_client(
         from workbench.models.anthropic_client import AnthropicClient, anthropic_key
 
         inner: Client = AnthropicClient(rest, anthropic_key(), os.environ.get("ANTHROPIC_BASE_URL"))
-        constrained = False
     elif provider == "openai" and rest:
         from workbench.models.openai_client import OPENAI_URL, OpenAIClient, openai_key
 
         inner = OpenAIClient(rest, openai_key(), os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
-        constrained = False
     elif provider == "local" and rest:
-        from workbench.models.server.ensure import model_folder
+        from workbench.models.server.ensure import model_path
 
-        inner, constrained = LocalClient(home, model_folder(home, rest)), True
+        inner = LocalClient(home, model_path(home, rest))
     else:
-        inner, constrained = _at_url(name), True
+        inner = _at_url(name)
     client = LedgerClient(
         inner,
         name,
@@ -74,7 +71,7 @@ def open_client(
         free=local,
         policy=policy or RetryPolicy(),
     )
-    return ChoosingClient(client, native=constrained)
+    return ChoosingClient(client, schema=provider in ("anthropic", "openai"))
 
 
 def open_batches(
@@ -125,9 +122,9 @@ def check_model(name: str, home: Home, batch: bool = False) -> None:
         if not os.environ.get(key, "").strip():
             raise UserError(f"{key} is not set: models named {provider}/… need it in the environment")
     elif provider == "local" and rest:
-        from workbench.models.server.ensure import model_folder
+        from workbench.models.server.ensure import model_path
 
-        model_folder(home, rest)
+        model_path(home, rest)
     else:
         _url_parts(name)
 
@@ -171,7 +168,7 @@ def _at_url(name: str) -> Client:
     url, model = _url_parts(name)
     from workbench.models.openai_client import OpenAIClient
 
-    return OpenAIClient(model, os.environ.get("WORKBENCH_SERVER_KEY") or "none", url, constrained=True)
+    return OpenAIClient(model, os.environ.get("WORKBENCH_SERVER_KEY") or "none", url, constraint="choice")
 
 
 class LocalClient:
@@ -217,8 +214,9 @@ class LocalClient:
         async with self._lock:
             if self._opened is None:
                 info = await asyncio.to_thread(ensure_server, self._home, self._folder)
+                form: Constraint = "grammar" if info.program == "llama.cpp" else "choice"
                 self._opened = OpenAIClient(
-                    info.model, info.token or "none", info.url, constrained=True, timeout_s=600.0
+                    info.model, info.token or "none", info.url, constraint=form, timeout_s=600.0
                 )
                 self._clients.append(self._opened)
             return self._opened

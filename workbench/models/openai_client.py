@@ -13,6 +13,7 @@ from workbench.errors import UserError
 from workbench.models.attempt import AttemptFailed, attempt_failed
 from workbench.models.capabilities import capability
 from workbench.models.client import Reply, Request, StopReason, Usage
+from workbench.models.constraint import Constraint, extra_body
 
 OPENAI_URL = "https://api.openai.com/v1"
 _REASONS: dict[str, StopReason] = {"stop": "end", "tool_calls": "end", "length": "length", "content_filter": "refusal"}
@@ -29,8 +30,8 @@ def openai_key() -> str:
 class OpenAIClient:
     """One attempt a call, no retries; failures are AttemptFailed.
 
-    `constrained`: send `choices` as `structured_outputs` (vLLM's form, ours too). `official`: the OpenAI API itself,
-    whose newer parameter names other servers do not know.
+    `constraint` is the form in which `choices` are sent. The OpenAI API itself gets its newer parameter names, which
+    other servers do not know.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class OpenAIClient:
         key: str,
         base_url: str = OPENAI_URL,
         *,
-        constrained: bool = False,
+        constraint: Constraint = "none",
         timeout_s: float = 300.0,
     ) -> None:
         try:
@@ -48,7 +49,7 @@ class OpenAIClient:
             raise UserError("the openai package is not installed: pip install openai") from error
         self._sdk = openai
         self.model = model
-        self._constrained = constrained
+        self._constraint: Constraint = constraint
         self._official = base_url == OPENAI_URL
         self._capability = capability(model) if self._official else replace(capability(""), sampling=True)
         loopback = urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
@@ -81,8 +82,8 @@ class OpenAIClient:
             tool = {"name": "reply", "description": "Give the answer in this form.", "parameters": dict(request.schema)}
             params["tools"] = [{"type": "function", "function": tool}]
             params["tool_choice"] = {"type": "function", "function": {"name": "reply"}}
-        if request.choices and self._constrained:
-            params["extra_body"] = {"structured_outputs": {"choice": list(request.choices)}}
+        if request.choices and self._constraint != "none":
+            params["extra_body"] = extra_body(self._constraint, request.choices)
         return params
 
     async def complete(self, request: Request) -> Reply:
@@ -125,13 +126,19 @@ class OpenAIClient:
             spent = time.perf_counter() - began
             reply = self._reply(text, reason, usage, spent, first or spent, scores)
         except Exception as error:
-            raise self._failed(error) from error
+            failed = self._failed(error)
+            if first is not None and failed.kind == "connection":  # as the SDK calls a stream that breaks off
+                failed = AttemptFailed("cut", f"{self.model}: the connection broke off in mid-reply")
+            raise failed from error
         yield reply
 
     def _failed(self, error: Exception) -> AttemptFailed:
         failed = attempt_failed(self._sdk, self.model, error)
         if failed.status not in (400, 422):
             return failed
+        if self._constraint != "none" and ("structured_outputs" in str(failed) or "grammar" in str(failed)):
+            self._constraint = "none"
+            return AttemptFailed("unsupported", str(failed), failed.status)
         left = self._capability.without(str(failed))
         if left is None:
             return failed
@@ -147,6 +154,9 @@ class OpenAIClient:
         if not self._capability.sampling:
             detail["sampling"] = "the model's own: it takes no temperature"
         counted = _usage(usage)
+        machine_s = (getattr(usage, "model_extra", None) or {}).get("machine_s")
+        if isinstance(machine_s, int | float):
+            detail["machine_s"] = float(machine_s)
         if counted is None:
             detail["usage"] = "not reported"
         return Reply(text, _REASONS.get(reason, "end"), counted or Usage(), spent, first, None, self.model, detail)

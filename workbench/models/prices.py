@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,19 +17,27 @@ from workbench.models.client import Usage
 
 BATCH_SHARE = 0.5
 """What a call costs through the Message Batches API, cache reads and writes included."""
+LOCAL_PRICE = "WORKBENCH_LOCAL_PRICE"
+"""What local models cost: a machine in prices.json (`paper-a100`), DOLLARS_PER_HOUR (throughput as measured), or
+DOLLARS_PER_HOUR:PREFILL:DECODE; unset: unknown. `local_price` of the settings file and `--price` set it."""
 PACKAGED = Path(__file__).with_name("prices.json")
 _MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens; `date` says of when."""
+    """US dollars per million tokens, or per second of the machine (`second`) where that is what is paid; `date`: of when.
+
+    By the second the throughput is measured: our server says how much of its time each request took (a step's time is
+    shared among all that it served); where a server does not say, a call counts as if the machine worked for it alone.
+    """
 
     input: float
     output: float
     cache_read: float
     cache_write: float
     date: str
+    second: float = 0.0
 
     def at_share(self, share: float) -> Price:
         """The same price with a discount: `share` 0.5 is half."""
@@ -41,7 +50,7 @@ class Price:
         return self.cost(plain) - self.cost(usage)
 
     def cost(self, usage: Usage) -> float:
-        """US dollars of one call."""
+        """US dollars of the tokens of one call."""
         return (
             usage.input * self.input
             + usage.output * self.output
@@ -78,10 +87,17 @@ class PriceList:
         return self.models.get(model) or self.models.get(re.sub(r"-20\d{2}-?\d{2}-?\d{2}$", "", model))
 
     def machine(self, name: str) -> Price:
-        """The price per token of a machine: a name in the list, or `DOLLARS_PER_HOUR:PREFILL:DECODE` (tokens/s)."""
+        """What a machine costs: a name in the list, `DOLLARS_PER_HOUR:PREFILL:DECODE` (tokens/s), or dollars an hour alone.
+
+        The last takes the throughput as it is measured, call by call.
+        """
         if name in self.machines:
             return self.machines[name].price(self.date)
         try:
+            if ":" not in name:
+                if not 0 <= float(name) < math.inf:
+                    raise ValueError("no such price")
+                return Price(0.0, 0.0, 0.0, 0.0, self.date, float(name) / 3600)
             hour, prefill, decode = (float(part) for part in name.split(":"))
             return _machine(
                 {"usd_per_hour": hour, "prefill_tokens_per_s": prefill, "decode_tokens_per_s": decode}
@@ -89,7 +105,7 @@ class PriceList:
         except ValueError as error:
             known = ", ".join(sorted(self.machines))
             raise UserError(
-                f'no price for machine "{name}": give one of {known}, or DOLLARS_PER_HOUR:PREFILL:DECODE (tokens/s)'
+                f'no price for machine "{name}": give one of {known}, DOLLARS_PER_HOUR, or DOLLARS_PER_HOUR:PREFILL:DECODE (tokens/s)'
             ) from error
 
 

@@ -57,18 +57,18 @@ def _smollm2_gguf() -> tuple[Path, str]:
 def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
     """Load, install the template, write beside `target` and rename: `target` appears whole or not at all."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    extra: dict[str, Any] = {"gguf_file": gguf_file} if gguf_file else {}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **extra)
-        if gguf_file:
-            if "smollm" in gguf_file.lower():
-                _repair_digits(tokenizer)
-            extra["quantization_config"] = GgufConfig(dequantize=True)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32 if gguf_file else "auto", **extra)
-    except (OSError, ValueError) as error:
-        raise UserError(f"base model {source}: {str(error).splitlines()[0]}") from error
+    from workbench.models.gguf import read_gguf
+
+    if gguf_file:
+        model, tokenizer = read_gguf(Path(source, gguf_file), torch.float32)
+    else:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+        except (OSError, ValueError) as error:
+            raise UserError(f"base model {source}: {str(error).splitlines()[0]}") from error
     template.install(tokenizer)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
@@ -106,12 +106,3 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     for file in folder.iterdir():
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
-
-
-def _repair_digits(tokenizer: Any) -> None:
-    """Put back the pre-tokenizer that splits digits one by one: transformers loses it when it reads SmolLM2's GGUF."""
-    from tokenizers import pre_tokenizers
-
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 
 Tokens = npt.NDArray[np.int32]
+_POSITIONS = 256
+"""Rows grow by whole multiples of this."""
 
 
 def common_prefix(a: Tokens, b: Tokens) -> int:
@@ -23,13 +25,17 @@ def common_prefix(a: Tokens, b: Tokens) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KVShape:
-    """What one token's keys and values look like: layers × 2 × heads × dim in `dtype`."""
+    """What one token's keys and values look like: layers × 2 × heads × dim in `dtype`.
+
+    `groups` query heads share each of the `heads` key heads.
+    """
 
     layers: int
     heads: int
     dim: int
     dtype: torch.dtype
     device: str = "cpu"
+    groups: int = 1
 
     @property
     def token_bytes(self) -> int:
@@ -37,42 +43,72 @@ class KVShape:
         return self.layers * 2 * self.heads * self.dim * self.dtype.itemsize
 
 
-class KV:
-    """Keys and values of one sequence, `data[layer, key or value, head, position, dim]`, growing as it is written."""
+class KVPool:
+    """Keys and values of all running sequences, a row each: `data[layer, key or value, row, head, position, dim]`.
 
-    def __init__(self, shape: KVShape, capacity: int) -> None:
+    One tensor, so that a step's new tokens of all sequences are written and attended to by one call a layer. It grows
+    when it must, and `clear` gives it back.
+    """
+
+    def __init__(self, shape: KVShape) -> None:
         self.shape = shape
-        self.data = self._room(capacity)
+        self.data = self._room(0, 0)
 
-    def _room(self, capacity: int) -> torch.Tensor:
+    def _room(self, rows: int, capacity: int) -> torch.Tensor:
         s = self.shape
-        return torch.empty((s.layers, 2, s.heads, capacity, s.dim), dtype=s.dtype, device=s.device)
+        # zeros: what a mask hides is multiplied by 0 all the same, and memory as it comes may hold NaN
+        return torch.zeros((s.layers, 2, rows, s.heads, capacity, s.dim), dtype=s.dtype, device=s.device)
+
+    @property
+    def rows(self) -> int:
+        """Rows there is room for."""
+        return self.data.shape[2]
 
     @property
     def capacity(self) -> int:
-        """Positions there is room for."""
-        return self.data.shape[3]
+        """Positions of each row."""
+        return self.data.shape[4]
 
-    def reserve(self, length: int, used: int) -> None:
-        """Make room for `length` positions, keeping the first `used`; doubles, so that appending stays cheap."""
-        if length > self.capacity:
-            grown = self._room(max(length, 2 * self.capacity))
-            grown[:, :, :, :used] = self.data[:, :, :, :used]
-            self.data = grown
+    @property
+    def bytes(self) -> int:
+        """Memory taken."""
+        return self.rows * self.capacity * self.shape.token_bytes
 
-    def fork(self, used: int, capacity: int) -> KV:
-        """A copy of the first `used` positions with room for `capacity`."""
-        other = KV(self.shape, max(capacity, used))
-        other.data[:, :, :, :used] = self.data[:, :, :, :used]
-        return other
+    def grown(self, rows: int, length: int) -> tuple[int, int]:
+        """Rows and capacity after `reserve(rows, length)`."""
+        capacity = self.capacity if length <= self.capacity else -(-length // _POSITIONS) * _POSITIONS
+        return self.rows if rows <= self.rows else 1 << (rows - 1).bit_length(), capacity
+
+    def reserve(self, rows: int, length: int, used: int) -> None:
+        """Make room for `rows` sequences of `length` positions, keeping the first `used` positions of every row."""
+        before, (rows, capacity) = self.data, self.grown(rows, length)
+        if (rows, capacity) != (self.rows, self.capacity):
+            self.data = self._room(rows, capacity)
+            self.data[:, :, : before.shape[2], :, :used] = before[:, :, :, :, :used]
+
+    def view(self, row: int) -> torch.Tensor:
+        """A row as layers × 2 × heads × capacity × dim, sharing its memory (until the next growth)."""
+        return self.data[:, :, row]
+
+    def take(self, row: int, used: int) -> torch.Tensor:
+        """A copy of the first `used` positions of a row."""
+        return self.data[:, :, row, :, :used].clone(memory_format=torch.contiguous_format)
+
+    def put(self, row: int, known: torch.Tensor, used: int) -> None:
+        """Begin a row with the first `used` positions of `known` (as `view` or `take` give it)."""
+        self.data[:, :, row, :, :used] = known[:, :, :, :used]
+
+    def clear(self) -> None:
+        """Give the memory back; nothing may be running."""
+        self.data = self._room(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Tokens whose keys and values are known: all of `tokens`, in the first positions of `kv`."""
+    """Tokens whose keys and values are known: the first positions of `kv` (layers × 2 × heads × positions × dim)."""
 
     tokens: Tokens
-    kv: KV
+    kv: torch.Tensor
 
 
 class PrefixStore:
@@ -88,7 +124,7 @@ class PrefixStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def best(self, tokens: Tokens, live: Iterable[Prefix] = ()) -> tuple[int, KV | None]:
+    def best(self, tokens: Tokens, live: Iterable[Prefix] = ()) -> tuple[int, torch.Tensor | None]:
         """The longest prefix of `tokens` known here or in `live`, and where.
 
         Sharing half of either counts as use of an entry: a few common opening tokens do not keep it alive.
@@ -106,9 +142,10 @@ class PrefixStore:
             self._entries.move_to_end(key)
         return best, kv
 
-    def add(self, tokens: Tokens, kv: KV) -> None:
-        """Keep `kv` (trimmed to its tokens); entries that are prefixes of it say nothing new and are dropped."""
-        if len(tokens) == 0:
+    def add(self, tokens: Tokens, token_bytes: int, kv: Callable[[], torch.Tensor]) -> None:
+        """Keep what `kv` gives (asked only if it is wanted); entries that are prefixes of it say nothing new and go."""
+        size = len(tokens) * token_bytes
+        if not 0 < size <= self.limit_bytes:
             return
         for key, entry in list(self._entries.items()):
             shared = common_prefix(tokens, entry.tokens)
@@ -117,17 +154,13 @@ class PrefixStore:
                 return
             if shared == len(entry.tokens):
                 self._drop(key)
-        size = len(tokens) * kv.shape.token_bytes
-        if size > self.limit_bytes:
-            return
-        trimmed = kv if kv.capacity == len(tokens) else kv.fork(len(tokens), len(tokens))
-        self._entries[self._next] = Prefix(tokens, trimmed)
-        self._next += 1
-        self.bytes += size
-        while self.bytes > self.limit_bytes:
+        while self.bytes + size > self.limit_bytes:  # before the copy is made, so that the limit holds all the time
             self._drop(next(iter(self._entries)))
             self.evictions += 1
+        self._entries[self._next] = Prefix(tokens, kv())
+        self._next += 1
+        self.bytes += size
 
     def _drop(self, key: int) -> None:
         entry = self._entries.pop(key)
-        self.bytes -= len(entry.tokens) * entry.kv.shape.token_bytes
+        self.bytes -= entry.kv.nbytes

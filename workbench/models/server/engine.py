@@ -18,10 +18,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from workbench.models.server.cache import KV, Prefix, PrefixStore, Tokens, common_prefix
+from workbench.errors import UserError
+from workbench.models.server.cache import KVPool, Prefix, PrefixStore, Tokens, common_prefix
 from workbench.models.server.choices import Trie, build_trie, score
 from workbench.models.server.decode_text import TextStream
-from workbench.models.server.decoder import Decoder, Segment, causal_mask, load_decoder
+from workbench.models.server.decoder import Decoder, Piece, Step, Writing, causal, load_decoder, piece, writing
+from workbench.text import clean_line
 
 Finish = Literal["stop", "length", "cancelled", "error"]
 
@@ -48,7 +50,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of a request. `scores` holds each option's log-probability and share where there were choices."""
+    """The end of a request. `scores` holds each option's log-probability and share where there were choices.
+
+    `machine_s` is its share of the engine's time: a step's seconds are divided among the tokens that it computed.
+    """
 
     text: str
     reason: Finish
@@ -57,6 +62,7 @@ class Finished:
     output_tokens: int
     scores: tuple[tuple[str, float, float], ...] = ()
     error: str = ""
+    machine_s: float = 0.0
 
 
 Sink = Callable[[Chunk | Finished], None]
@@ -68,12 +74,19 @@ class _Sequence:
     sink: Sink
     stream: TextStream
     tokens: Tokens
-    kv: KV | None = None
+    row: int = -1
+    """Its row in the pool; -1 while it waits."""
     computed: int = 0
     cached: int = 0
     trie: Trie | None = None
     generator: torch.Generator | None = None
     cancelled: bool = False
+    machine_s: float = 0.0
+
+    @property
+    def room(self) -> int:
+        """Positions to set aside: the prompt, what is scored after it, and a reply of usual length."""
+        return len(self.tokens) + (len(self.trie.tokens) if self.trie else min(self.request.max_tokens, 128))
 
     @property
     def pending(self) -> int:
@@ -96,6 +109,7 @@ class Load:
     cached_tokens: int = 0
     output_tokens: int = 0
     tokens_per_s: float = 0.0
+    pool_bytes: int = 0
     cache_entries: int = 0
     cache_bytes: int = 0
     cache_limit: int = 0
@@ -124,6 +138,9 @@ class Engine:
     """The token that ends a turn; it counts in the likelihood of an option."""
     end_tokens: frozenset[int]
     cache_bytes: int = 1 << 30
+    """Limit of what finished sequences may keep."""
+    pool_bytes: int = 2 << 30
+    """Limit of what running sequences may take together; more of them wait (one alone always runs)."""
     slots: int = 32
     chunk: int = 256
     _waiting: queue.SimpleQueue[_Sequence | None] = field(default_factory=queue.SimpleQueue)
@@ -135,6 +152,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._store = PrefixStore(self.cache_bytes)
+        self._pool = KVPool(self.decoder.shape)
 
     def start(self) -> None:
         """Start the worker thread."""
@@ -160,6 +178,10 @@ class Engine:
         self._waiting.put(sequence)
         return Ticket(sequence, lambda: self._waiting.put(None))
 
+    def forget(self) -> None:
+        """Drop what finished sequences have left behind; nothing may be running."""
+        self._store = PrefixStore(self.cache_bytes)
+
     def load(self) -> Load:
         """A reading of what the engine is doing."""
         store = self._store
@@ -168,6 +190,7 @@ class Engine:
             active=len(self._active),
             queued=len(self._backlog) + self._waiting.qsize(),
             slots=self.slots,
+            pool_bytes=self._pool.bytes,
             cache_entries=len(store),
             cache_bytes=store.bytes,
             cache_limit=store.limit_bytes,
@@ -203,16 +226,32 @@ class Engine:
         while self._backlog and len(self._active) < self.slots:
             sequence = self._backlog[0]
             usable = sequence.tokens[:-1]  # the last prompt token is always run: its logits are the reply's first
-            live = [Prefix(s.tokens[: s.computed], s.kv) for s in self._active if s.kv is not None]
+            live = [Prefix(s.tokens[: s.computed], self._pool.view(s.row)) for s in self._active]
             known, donor = self._store.best(usable, live)
             coming = max((common_prefix(usable, s.tokens) for s in self._active if s.reading), default=0)
             if coming > known + 16:
                 return  # someone is reading this very prefix: wait for it rather than read it twice
+            length = sequence.room
+            rows, capacity = self._pool.grown(len(self._active) + 1, length)
+            if self._active and rows * capacity * self.decoder.shape.token_bytes > self.pool_bytes:
+                return  # it waits until somebody leaves
             del self._backlog[0]
-            capacity = len(sequence.tokens) + (len(sequence.trie.tokens) if sequence.trie else 64)
-            sequence.kv = donor.fork(known, capacity) if donor is not None else KV(self.decoder.shape, capacity)
-            sequence.computed = sequence.cached = known
+            used = max((s.computed for s in self._active), default=0)
+            self._pool.reserve(rows, length, used)
+            sequence.row, sequence.computed, sequence.cached = len(self._active), known, known
+            if donor is not None:
+                self._pool.put(sequence.row, donor, known)
             self._active.append(sequence)
+
+    def _leave(self, sequence: _Sequence) -> None:
+        """Take a sequence out; the last row moves into its place, so that the rows in use stay without gaps."""
+        last = max(self._active, key=lambda s: s.row)
+        self._active.remove(sequence)
+        if not self._active:
+            self._pool.clear()
+        elif last is not sequence:
+            self._pool.put(sequence.row, self._pool.view(last.row), last.computed)
+            last.row = sequence.row
 
     def _guarded_step(self) -> None:
         try:
@@ -221,63 +260,69 @@ class Engine:
             for sequence in list(self._active):
                 self._finish(sequence, "error", error=f"{type(error).__name__}: {error}")
 
-    def _plan(self) -> list[tuple[_Sequence, int]]:
-        writing = [(s, 1) for s in self._active if not s.reading]
-        budget = self.chunk
-        reading = []
-        for sequence in self._active:
-            if sequence.reading and budget > 0:
-                take = min(budget, sequence.pending)
-                reading.append((sequence, take))
-                budget -= take
-        return writing + reading
-
     def _step(self) -> None:
         began = time.perf_counter()
-        plan = self._plan()
-        tokens: list[int] = []
-        positions: list[int] = []
-        segments: list[Segment] = []
-        rows: list[int] = []
-        ready: list[tuple[_Sequence, int]] = []
-        for sequence, take in plan:
-            start, kv = sequence.computed, sequence.kv
-            assert kv is not None
-            fresh = sequence.tokens[start : start + take].tolist()
-            places = list(range(start, start + take))
-            complete = start + take == len(sequence.tokens)
-            trie = sequence.trie if complete else None
-            if complete:
+        writes = sorted((s for s in self._active if not s.reading), key=lambda s: s.row)
+        tokens = [int(s.tokens[-1]) for s in writes]
+        positions = [s.computed for s in writes]
+        ready = [(s, 1) for s in writes]
+        rows = list(range(len(writes)))
+        pieces: list[Piece] = []
+        read: list[tuple[_Sequence, int]] = []
+        budget = self.chunk
+        for sequence in [s for s in self._active if s.reading]:
+            take = min(budget, sequence.pending)
+            if take == 0:
+                break
+            budget -= take
+            read.append((sequence, take))
+            start, end = sequence.computed, sequence.computed + take
+            trie = sequence.trie if end == len(sequence.tokens) else None
+            extra = trie.tokens if trie else ()
+            if end == len(sequence.tokens):
                 last = len(tokens) + take - 1
-                ready.append((sequence, 1 + (len(trie.tokens) if trie else 0)))
-                rows += range(last, last + ready[-1][1])
-            if trie is not None:
-                fresh += trie.tokens
-                places += [start + take + depth for depth in trie.depths]
-            mask = trie.mask(start, take) if trie else causal_mask(start, take)
-            kv.reserve(start + len(fresh), start)
-            segments.append(Segment(kv, start, len(fresh), mask.to(kv.shape.device) if mask is not None else None))
-            tokens += fresh
-            positions += places
-        logits = self._forward(tokens, positions, segments, rows)
-        for sequence, take in plan:
+                ready.append((sequence, 1 + len(extra)))
+                rows += range(last, last + 1 + len(extra))
+            may = trie.mask(start, take) if trie else causal(start, take)
+            pieces.append(piece(self.decoder.shape, sequence.row, start, take + len(extra), may))
+            tokens += [*sequence.tokens[start:end].tolist(), *extra]
+            positions += [*range(start, end), *(end + depth for depth in (trie.depths if trie else ()))]
+        now = self._writing(writes)
+        logits = self._forward(tokens, positions, Step(self._pool, now, tuple(pieces)), rows)
+        for sequence in writes:
+            sequence.computed += 1
+        for sequence, take in read:
             sequence.computed += take
-        wrote = self._take_up(ready, logits)
-        if wrote:
-            rate = wrote / (time.perf_counter() - began)
-            smooth = self._load.tokens_per_s
+        self._account(writes, read, time.perf_counter() - began)
+        self._take_up(ready, logits)
+
+    def _writing(self, writes: list[_Sequence]) -> Writing | None:
+        if not writes:
+            return None
+        longest = max(s.computed for s in writes) + 1
+        self._pool.reserve(len(self._active), longest, max(s.computed for s in self._active))
+        return writing(self.decoder.shape, [(s.row, s.computed) for s in writes], len(self._active))
+
+    def _account(self, writes: list[_Sequence], read: list[tuple[_Sequence, int]], spent: float) -> None:
+        """Share a step's time among its tokens, so that the machine's time adds up over all requests."""
+        share = spent / (len(writes) + sum(take for _, take in read))
+        for sequence in writes:
+            sequence.machine_s += share
+        for sequence, take in read:
+            sequence.machine_s += share * take
+        if writes:
+            rate, smooth = len(writes) / spent, self._load.tokens_per_s
             self._load = replace(self._load, tokens_per_s=rate if not smooth else 0.9 * smooth + 0.1 * rate)
 
-    def _forward(
-        self, tokens: list[int], positions: list[int], segments: list[Segment], rows: list[int]
-    ) -> torch.Tensor:
+    def _forward(self, tokens: list[int], positions: list[int], step: Step, rows: list[int]) -> torch.Tensor:
         device = self.decoder.shape.device
-        as_tensor = (torch.tensor(part, dtype=torch.long, device=device) for part in (tokens, positions, rows))
-        ids, places, wanted = as_tensor
-        return self.decoder.forward(ids, places, segments, wanted).cpu()
+        ids, places, wanted = (
+            torch.tensor(part, dtype=torch.long, device=device) for part in (tokens, positions, rows)
+        )
+        return self.decoder.forward(ids, places, step, wanted).cpu()
 
-    def _take_up(self, ready: list[tuple[_Sequence, int]], logits: torch.Tensor) -> int:
-        at, wrote = 0, 0
+    def _take_up(self, ready: list[tuple[_Sequence, int]], logits: torch.Tensor) -> None:
+        at = 0
         for sequence, count in ready:
             own = logits[at : at + count]
             at += count
@@ -285,8 +330,6 @@ class Engine:
                 self._choose(sequence, own)
             else:
                 self._write(sequence, _pick(own[0], sequence.request, sequence.generator))
-                wrote += 1
-        return wrote
 
     def _choose(self, sequence: _Sequence, logits: torch.Tensor) -> None:
         assert sequence.trie is not None
@@ -317,9 +360,14 @@ class Engine:
         error: str = "",
     ) -> None:
         stream = sequence.stream
-        (self._active if sequence in self._active else self._backlog).remove(sequence)
-        if sequence.kv is not None and not error:
-            self._store.add(sequence.tokens[: sequence.computed], sequence.kv)
+        if sequence not in self._active:
+            self._backlog.remove(sequence)
+        else:
+            if not error:
+                known = sequence.tokens[: sequence.computed]
+                size = self.decoder.shape.token_bytes
+                self._store.add(known, size, lambda: self._pool.take(sequence.row, sequence.computed))
+            self._leave(sequence)
         if rest := stream.finish():
             sequence.sink(Chunk(rest))
         prompt, load = len(sequence.request.prompt), self._load
@@ -331,7 +379,9 @@ class Engine:
             output_tokens=load.output_tokens + len(stream.ids),
         )
         written = len(stream.ids) or (1 if scores else 0)
-        sequence.sink(Finished(stream.text, reason, prompt, sequence.cached, written, scores, error))
+        sequence.sink(
+            Finished(stream.text, reason, prompt, sequence.cached, written, scores, error, sequence.machine_s)
+        )
 
 
 def _pick(logits: torch.Tensor, request: Generation, generator: torch.Generator | None) -> int:
@@ -345,11 +395,15 @@ def _pick(logits: torch.Tensor, request: Generation, generator: torch.Generator 
     return int(torch.multinomial(shares, 1, generator=generator))
 
 
-def load_engine(folder: Path, dtype: str = "auto", cache_bytes: int = 1 << 30) -> Engine:
-    """An engine (not yet started) for the Hugging Face folder `folder`, with its tokenizer and end-of-turn tokens."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    decoder, ends = load_decoder(folder, dtype)
+def load_engine(path: Path, dtype: str = "auto", cache_bytes: int = 1 << 30) -> Engine:
+    """An engine (not yet started) for a Hugging Face folder or a GGUF file. Raises UserError if it cannot be loaded."""
+    try:
+        decoder, tokenizer, ends = load_decoder(path, dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: this model cannot be loaded: {clean_line(str(error), 200)}") from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise UserError(
+            f"{path.name} does not fit into memory: end other programs, or serve a smaller model"
+        ) from error
     turn_end = min(ends) if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
     return Engine(decoder, tokenizer, turn_end, ends | {turn_end}, cache_bytes)

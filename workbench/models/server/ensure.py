@@ -13,6 +13,7 @@ from typing import Any
 
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
+from workbench.models.server.programs import choose_program
 from workbench.text import clean_line
 from workbench.workflow.hashing import digest
 
@@ -24,21 +25,32 @@ _LAUNCHES = 3
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """A server that answers: `url` is the base of the OpenAI protocol (…/v1), `model` the name it goes by there."""
+    """A server that answers: `url` is the base of the OpenAI protocol (…/v1), `model` the name it goes by there.
+
+    `folder` is the Hugging Face folder or GGUF file it serves, `program` who serves it (light, vllm, llama.cpp).
+    """
 
     url: str
     model: str
     job_id: str
     folder: Path
     token: str | None = field(default=None, repr=False)
+    program: str = "light"
+    dtype: str = "auto"
+    version: str = ""
+    pid: int = 0
 
 
-def model_folder(home: Home, name: str) -> Path:
-    """The Hugging Face folder that `name` means: a folder, a run (its best checkpoint), or a base model's name.
+def model_path(home: Home, name: str) -> Path:
+    """What `name` means: a Hugging Face folder, a GGUF file, a run (its best checkpoint), or a base model's name.
 
     Raises UserError if there is none.
     """
     given = Path(name).expanduser()
+    if given.suffix == ".gguf":
+        if given.is_file():
+            return given.resolve()
+        raise UserError(f"{clean_line(name, 80)}: no such GGUF file")
     for folder in (given, given / "best", home.models / name):
         if name and (folder / "config.json").is_file():
             return folder.resolve()
@@ -63,58 +75,75 @@ def _run_folder(home: Home, name: str) -> Path:
         return job_folder(home, job)
     except UserError as error:
         shown = clean_line(name, 80)
-        raise UserError(f'no model "{shown}": name a run (`workbench train list`) or a Hugging Face folder') from error
+        raise UserError(
+            f'no model "{shown}": name a run (`workbench train list`), a Hugging Face folder or a GGUF file'
+        ) from error
 
 
-def model_title(folder: Path) -> str:
-    """A short name for the model in `folder`."""
-    return folder.parent.name if folder.name in ("best", "last") else folder.name
+def model_title(model: Path) -> str:
+    """A short name for the model at this path."""
+    if model.suffix == ".gguf":
+        return model.stem
+    return model.parent.name if model.name in ("best", "last") else model.name
 
 
-def weights_version(folder: Path) -> str:
-    """Changes whenever the weights in `folder` do (names, sizes and times of its safetensors files)."""
+def weights_version(model: Path) -> str:
+    """Changes whenever the weights at this path do (names, sizes and times of the files that hold them)."""
     stamps: list[Any] = []
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in [model] if model.is_file() else sorted(model.glob("*.safetensors")):
         stat = file.stat()
         stamps.append([file.name, stat.st_size, stat.st_mtime_ns])
     return digest(stamps)
 
 
-def serve_args(folder: Path, **options: object) -> dict[str, object]:
-    """The args of a `serve` job for the weights that are in `folder` now; `options` as `server.job.main` takes them."""
-    return {"model": str(folder), "name": model_title(folder), "version": weights_version(folder), **options}
+def serve_args(model: Path, program: str = "auto", **options: object) -> dict[str, object]:
+    """The args of a `serve` job for the weights that are there now; `options` as `server.job.main` takes them.
+
+    Raises UserError where `program` is not installed or cannot read the model.
+    """
+    chosen = choose_program(model, program)
+    name, version = model_title(model), weights_version(model)
+    return {"model": str(model), "name": name, "version": version, "program": chosen, **options}
 
 
-def running_server(home: Home, folder: Path, dtype: str = "auto") -> ServerInfo | None:
-    """A server that already answers for these very weights, or None."""
+def servers(home: Home) -> list[ServerInfo]:
+    """Every server of this home that runs and has said where it listens, newest first."""
     from workbench.jobs import jobs
 
-    wanted = (str(folder), weights_version(folder), dtype)
+    found = []
     for job in jobs(home, "serve"):
-        if job.state == "running":
-            record = _record(job.folder)
-            if record and tuple(record.get(k) for k in ("folder", "version", "dtype")) == wanted:
-                info = _info(job.id, job.folder, record)
-                if healthy(info):
-                    return info
+        record = _record(job.folder) if job.state == "running" else None
+        if record:
+            with suppress(OSError):  # it may be leaving this very moment
+                found.append(_info(job.id, job.folder, record))
+    return found
+
+
+def running_server(home: Home, model: Path, dtype: str = "auto", program: str | None = None) -> ServerInfo | None:
+    """A server that already answers for these very weights (of `program`, if that matters), or None."""
+    wanted = (model, weights_version(model), dtype)
+    for info in servers(home):
+        fits = (info.folder, info.version, info.dtype) == wanted and program in (None, info.program)
+        if fits and healthy(info):
+            return info
     return None
 
 
-def ensure_server(home: Home, folder: Path, dtype: str = "auto", timeout_s: float = READY_SECONDS) -> ServerInfo:
-    """A server for the model in `folder`: joins one that runs, else starts one and waits until it answers.
+def ensure_server(home: Home, model: Path, dtype: str = "auto", timeout_s: float = READY_SECONDS) -> ServerInfo:
+    """A server for the model at this path: joins one that runs, else starts one and waits until it answers.
 
     It asks for a bearer token that only this user can read, and stops by itself when nobody has used it for a while.
-    Raises UserError if the folder holds no model, ServiceError if the server does not come up.
+    Raises UserError if there is no model, ServiceError if the server does not come up.
     """
     from workbench.jobs import launch, status
 
-    folder = folder.resolve()
-    found = running_server(home, folder, dtype)
+    model = model.resolve()
+    found = running_server(home, model, dtype)
     if found is not None:
         return found
-    args = serve_args(folder, dtype=dtype, port=0, private=True)
+    args = serve_args(model, dtype=dtype, port=0, private=True)
     for _ in range(_LAUNCHES):
-        job = launch(home, "serve", args, f"serve {model_title(folder)}")
+        job = launch(home, "serve", args, f"serve {model_title(model)}")
         try:
             return wait_ready(home, job.id, timeout_s)
         except ServiceError:
@@ -148,10 +177,19 @@ def wait_ready(home: Home, job_id: str, timeout_s: float = READY_SECONDS) -> Ser
 
 
 def health(info: ServerInfo, timeout_s: float = 5.0) -> Mapping[str, Any]:
-    """What the server says about itself (load, memory, cache). Raises OSError or ValueError if it does not answer."""
-    with urllib.request.urlopen(f"{info.url.removesuffix('/v1')}/health", timeout=timeout_s) as answer:
-        found = json.loads(answer.read(1 << 20))
-    return found if isinstance(found, dict) else {}
+    """What the server says about itself: `active`, `queued`, `output_tokens`, `rss_bytes`, the light one also its cache.
+
+    Raises OSError or ValueError if it does not answer.
+    """
+    root = info.url.removesuffix("/v1")
+    if info.program == "light":
+        with urllib.request.urlopen(f"{root}/health", timeout=timeout_s) as answer:
+            found = json.loads(answer.read(1 << 20))
+        return found if isinstance(found, dict) else {}
+    from workbench.models.server.external import memory_of, read_load
+
+    load = read_load(root, info.token, timeout_s)
+    return {"status": "ok", "model": info.model, **load, "rss_bytes": memory_of(info.pid), "pid": info.pid}
 
 
 def healthy(info: ServerInfo) -> bool:
@@ -176,7 +214,14 @@ def _record(folder: Path) -> dict[str, Any] | None:
 
 
 def _info(job_id: str, folder: Path, record: Mapping[str, Any]) -> ServerInfo:
-    token = None
-    if record.get("private"):
-        token = (folder / "token").read_text(encoding="utf-8")
-    return ServerInfo(str(record["url"]), str(record["model"]), job_id, Path(str(record["folder"])), token)
+    return ServerInfo(
+        url=str(record["url"]),
+        model=str(record["model"]),
+        job_id=job_id,
+        folder=Path(str(record["folder"])),
+        token=(folder / "token").read_text(encoding="utf-8") if record.get("private") else None,
+        program=str(record.get("program", "light")),
+        dtype=str(record.get("dtype", "auto")),
+        version=str(record.get("version", "")),
+        pid=int(record.get("pid") or 0),
+    )

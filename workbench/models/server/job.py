@@ -7,60 +7,109 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import UserError
+from workbench.models.server.memory import check_fits
+from workbench.models.server.programs import LOOPBACK, Program, Serving, choose_program, command_for
 
 if TYPE_CHECKING:
     from workbench.jobs.context import JobContext
     from workbench.models.server.app import Service
 
-LOOPBACK = "127.0.0.1"
 IDLE_MINUTES = 15.0
 _WATCH_S = 0.25
 
 
 def main(ctx: JobContext) -> dict[str, object]:
-    """Serve `args["model"]` (a Hugging Face folder) on `args["port"]` (0: any free one).
+    """Serve `args["model"]` (a Hugging Face folder or a GGUF file) on `args["port"]` (0: any free one).
 
-    Other args: `name` (the model's name in the protocol), `dtype` (auto, bfloat16, float32), `idle_minutes` (0: never
-    stop by itself), `cache_mb`, `private` (ask for a bearer token, which lies in `token`, mode 0600). Writes
-    `server.json {url, model, folder, version, dtype, private, pid}` when it listens and removes it at the end.
+    Other args: `name` (the model's name in the protocol), `program` (light, vllm, llama.cpp), `dtype` (auto, bfloat16,
+    float32), `idle_minutes` (0: never stop by itself), `cache_mb`, `private` (ask for a bearer token, which lies in
+    `token`, mode 0600). Writes `server.json {url, model, folder, version, program, dtype, private, pid}` when it listens
+    and removes it at the end.
     """
+    args = ctx.args
+    model = Path(str(args["model"]))
+    if not (model.is_file() if model.suffix == ".gguf" else (model / "config.json").is_file()):
+        raise UserError(f"{model}: no model here; name a run, a Hugging Face folder (config.json) or a GGUF file")
+    program = choose_program(model, str(args.get("program") or "light"))
+    token = _token(ctx) if args.get("private") else None
+    serving = Serving(
+        model,
+        str(args.get("name") or model.stem),
+        int(args.get("port") or 0),
+        str(args.get("dtype") or "auto"),
+        ctx.folder / "token" if token else None,
+    )
+    ctx.stage("load", f"{program} takes the weights into memory once; they stay there")
+    serve = _serve_light if program == "light" else _serve_external
+    return serve(ctx, program, serving, token)
+
+
+def _serve_light(ctx: JobContext, program: Program, serving: Serving, token: str | None) -> dict[str, object]:
     from workbench.models.server.app import Service
+    from workbench.models.server.decoder import dtype_named
     from workbench.models.server.engine import load_engine
 
-    args = ctx.args
-    folder = Path(str(args["model"]))
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no model here (config.json is missing); name a run or a Hugging Face folder")
-    listener = listen(int(args.get("port") or 0))
+    listener = listen(serving.port)
     set_threads()
-    ctx.stage("load", "the weights go into memory once and stay there")
-    engine = load_engine(folder, str(args.get("dtype") or "auto"), int(args.get("cache_mb") or 1024) << 20)
+    check_fits(serving.model, str(dtype_named(serving.dtype)).removeprefix("torch."))
+    engine = load_engine(serving.model, serving.dtype, int(ctx.args.get("cache_mb") or 1024) << 20)
     engine.start()
-    service = Service(engine, str(args.get("name") or folder.name), _token(ctx) if args.get("private") else None)
+    service = Service(engine, serving.name, token)
     port = int(listener.getsockname()[1])
-    record = ctx.folder / "server.json"
-    facts = {
-        "url": f"http://{LOOPBACK}:{port}/v1",
-        "model": service.model,
-        "folder": str(folder),
-        "version": str(args.get("version", "")),
-        "dtype": str(args.get("dtype") or "auto"),
-        "private": service.token is not None,
-        "pid": os.getpid(),
-    }
-    _write_private(record, json.dumps(facts))
-    ctx.stage("serve", f"answering on {LOOPBACK}:{port}")
     try:
-        ended = asyncio.run(_serve(service, listener, ctx, float(args.get("idle_minutes", IDLE_MINUTES))))
+        with _announced(ctx, program, replace(serving, port=port), os.getpid()):
+            ended = asyncio.run(_serve(service, listener, ctx, _idle_minutes(ctx)))
     finally:
-        record.unlink(missing_ok=True)
         engine.close()
     load = engine.load()
     return {"ended": ended, "requests": load.requests, "output_tokens": load.output_tokens}
+
+
+def _serve_external(ctx: JobContext, program: Program, serving: Serving, token: str | None) -> dict[str, object]:
+    from workbench.models.server import external
+
+    with listen(serving.port) as probe:  # closed again at once: the program binds the port itself
+        serving = replace(serving, port=int(probe.getsockname()[1]))
+    url, log = f"http://{LOOPBACK}:{serving.port}", ctx.folder / "log.txt"
+    with external.running(command_for(program, serving), log) as process:
+        if not external.wait_until_up(process, url, log, ctx.sleep):
+            return {"ended": "stopped"}
+        with _announced(ctx, program, serving, process.pid):
+            ended = external.watch(process, lambda: external.read_load(url, token), ctx.sleep, _idle_minutes(ctx))
+    return {"ended": ended}
+
+
+@contextmanager
+def _announced(ctx: JobContext, program: Program, serving: Serving, pid: int) -> Iterator[None]:
+    """`server.json` stands in the job's folder for as long as the server answers."""
+    record = ctx.folder / "server.json"
+    facts = {
+        "url": f"http://{LOOPBACK}:{serving.port}/v1",
+        "model": serving.name,
+        "folder": str(serving.model),
+        "version": str(ctx.args.get("version", "")),
+        "program": program,
+        "dtype": serving.dtype,
+        "private": serving.token_file is not None,
+        "pid": pid,
+    }
+    _write_private(record, json.dumps(facts))
+    ctx.stage("serve", f"answering on {LOOPBACK}:{serving.port}")
+    try:
+        yield
+    finally:
+        record.unlink(missing_ok=True)
+
+
+def _idle_minutes(ctx: JobContext) -> float:
+    return float(ctx.args.get("idle_minutes", IDLE_MINUTES))
 
 
 def listen(port: int) -> socket.socket:

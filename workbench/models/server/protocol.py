@@ -120,6 +120,7 @@ def usage(done: Finished) -> dict[str, Any]:
         "completion_tokens": done.output_tokens,
         "total_tokens": done.prompt_tokens + done.output_tokens,
         "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
+        "machine_s": round(done.machine_s, 6),  # ours: the seconds of this server that the request took
     }
 
 

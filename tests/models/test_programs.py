@@ -1,0 +1,160 @@
+"""Servers that are other programs: their command lines as data, and a real job around a fake executable."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from workbench.cli.main import cli
+from workbench.errors import ServiceError, UserError
+from workbench.home import Home
+from workbench.jobs import launch, status, stop, wait
+from workbench.models.client import ChatMessage, Request
+from workbench.models.open import open_client
+from workbench.models.server import memory, programs
+from workbench.models.server.ensure import ensure_server, health, model_path, servers
+from workbench.models.server.external import parse_metrics
+from workbench.models.server.programs import Serving, choose_program, command_for
+
+FAKE = f'''#!{sys.executable}
+"""Speaks as much of llama-server's protocol as we use: health, metrics, chat with a grammar, keys from a file."""
+import json, re, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+args = dict(zip(sys.argv[1::1], sys.argv[2::1]))
+key = open(args["--api-key-file"]).read() if "--api-key-file" in args else None
+if open(args["--model"], "rb").read(4) != b"GGUF":
+    print("error: failed to load model")
+    sys.exit(1)
+served = 0
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
+    def answer(self, status, body, kind="application/json"):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(body.encode())
+    def admitted(self):
+        return key is None or self.headers.get("Authorization") == "Bearer " + key
+    def do_GET(self):
+        if self.path == "/health":
+            self.answer(200, '{{"status":"ok"}}')
+        elif not self.admitted():
+            self.answer(401, "{{}}")
+        elif self.path == "/metrics":
+            self.answer(200, f"# TYPE x counter\\nllamacpp:tokens_predicted_total {{served}}\\n"
+                             "llamacpp:requests_processing 0\\nllamacpp:requests_deferred 0\\n", "text/plain")
+    def do_POST(self):
+        global served
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.admitted():
+            return self.answer(401, '{{"error":{{"message":"Invalid API Key","code":401}}}}')
+        served += 3
+        found = re.search(r'root ::= "(.*?)"', body.get("grammar", ""))
+        text = found[1] if found else "From " + args["--alias"]
+        message = {{"role": "assistant", "content": text}}
+        self.answer(200, json.dumps({{"id": "1", "object": "chat.completion", "created": 1, "model": body["model"],
+            "choices": [{{"index": 0, "message": message, "finish_reason": "stop"}}],
+            "usage": {{"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}}}))
+
+ThreadingHTTPServer((args["--host"], int(args["--port"])), Handler).serve_forever()
+'''
+
+
+@pytest.fixture
+def llama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a fake llama-server on PATH, and a GGUF file (its first bytes, that is)."""
+    program = tmp_path / "bin" / "llama-server"
+    program.parent.mkdir()
+    program.write_text(FAKE)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    model = tmp_path / "agent-q8_0.gguf"
+    model.write_bytes(b"GGUF and so on")
+    return model
+
+
+async def test_a_gguf_is_served_by_llama_cpp_where_it_is_installed(home: Home, llama: Path) -> None:
+    client = open_client(f"local/{llama}", home)
+    hello = Request((ChatMessage("user", "Hello"),))
+    assert (await client.complete(hello)).text == "From agent-q8_0"
+    chosen = await client.complete(Request(hello.messages, choices=("first of all", "second")))
+    assert (chosen.text, chosen.detail["malformed"]) == ("first of all", 0)
+    await client.close()
+    info = ensure_server(home, llama)
+    assert (info.program, info.token is not None) == ("llama.cpp", True)
+    assert health(info)["output_tokens"] == 6
+    assert info.token not in json.dumps(status(home, info.job_id).result or {})
+    shown = CliRunner().invoke(cli, ["--home", str(home.root.parent), "serve", "list", "--json"])
+    assert [(s["engine"], s["active"]) for s in json.loads(shown.output)] == [("llama.cpp", 0)]
+    assert stop(home, info.job_id).state == "stopped"
+    assert servers(home) == []
+
+
+def test_a_program_that_dies_says_why_and_an_idle_one_is_ended(home: Home, llama: Path) -> None:
+    args = {"model": str(llama), "name": "x", "program": "llama.cpp", "port": 0, "idle_minutes": 0.001}
+    ended = wait(home, launch(home, "serve", args, "serve").id, timeout=60)
+    assert (ended.state, ended.result["ended"]) == ("done", "idle")
+    llama.write_bytes(b"not at all")
+    with pytest.raises(ServiceError, match="llama-server ended with code 1 before it answered: error: failed to load"):
+        ensure_server(home, llama, timeout_s=60)
+
+
+def test_which_program_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder, gguf = tmp_path / "model", tmp_path / "x.gguf"
+    there: set[str] = set()
+    monkeypatch.setattr(programs, "executable", lambda program: program if program in there else None)
+    monkeypatch.setattr(programs, "has_gpu", lambda: "gpu" in there)
+    assert choose_program(folder) == choose_program(gguf) == "light"
+    there |= {"vllm", "llama.cpp"}
+    assert (choose_program(folder), choose_program(gguf)) == ("light", "llama.cpp")
+    there |= {"gpu"}
+    assert (choose_program(folder), choose_program(folder, "light")) == ("vllm", "light")
+    with pytest.raises(UserError, match="GGUF files only"):
+        choose_program(folder, "llama.cpp")
+    there.clear()
+    with pytest.raises(UserError, match="vllm is not installed"):
+        choose_program(folder, "vllm")
+
+
+def test_tokens_are_in_no_command_line(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("very secret")
+    serving = Serving(tmp_path / "best", "agent", 8123, "bfloat16", token)
+    vllm = command_for("vllm", serving)
+    assert vllm.argv[1:] == (
+        "serve", str(tmp_path / "best"), "--served-model-name", "agent", "--host", "127.0.0.1", "--port", "8123",
+        "--dtype", "bfloat16", "--enable-prefix-caching",
+    )  # fmt: skip
+    assert vllm.environment["VLLM_API_KEY"] == "very secret"
+    llama = command_for("llama.cpp", serving)
+    assert llama.argv[-2:] == ("--api-key-file", str(token))
+    for command in (vllm, llama):
+        assert "very secret" not in f"{command.argv} {command!r}"
+
+
+def test_metrics_are_read_whatever_their_labels() -> None:
+    text = (
+        '# HELP a b\nvllm:num_requests_running{engine="0",model_name="a b"} 2.0\nvllm:x{a="}"} 1e3\nvllm:x 1\nbad line'
+    )
+    assert parse_metrics(text) == {"vllm:num_requests_running": 2.0, "vllm:x": 1001.0}
+
+
+def test_a_model_that_does_not_fit_is_one_clear_line(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.check_fits(model_folder, "float32")
+    assert memory.bytes_needed(model_folder, "bfloat16") * 2 == pytest.approx(
+        memory.bytes_needed(model_folder, "float32"), abs=2
+    )
+    monkeypatch.setattr(memory, "bytes_free", lambda: 1000)
+    with pytest.raises(UserError, match=r"takes about .* GB of memory and 0\.0 GB are free") as caught:
+        memory.check_fits(model_folder, "float32")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gguf_that_is_not_there(home: Home) -> None:
+    with pytest.raises(UserError, match="no such GGUF file"):
+        model_path(home, "nowhere.gguf")

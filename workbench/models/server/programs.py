@@ -1,0 +1,99 @@
+"""Which program serves a model: our own light engine, vLLM on a GPU, or llama.cpp for a GGUF; commands are plain data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from workbench.errors import UserError
+
+Program = Literal["light", "vllm", "llama.cpp"]
+PROGRAMS: tuple[Program, ...] = get_args(Program)
+LOOPBACK = "127.0.0.1"
+_EXECUTABLES: dict[Program, str] = {"vllm": "vllm", "llama.cpp": "llama-server"}
+_SLOTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What is to be served how. `token_file` (mode 0600) holds the bearer token, None where everyone on loopback may."""
+
+    model: Path
+    name: str
+    port: int
+    dtype: str = "auto"
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A server's command line, and what it needs in its environment beyond ours (never shown: a token may be there)."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def executable(program: Program) -> str | None:
+    """The program's file on PATH or beside this Python; None if it is not installed (the light engine needs none)."""
+    name = _EXECUTABLES.get(program)
+    beside = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
+    return shutil.which(name, path=beside) if name else None
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA device is there, found without any library."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def choose_program(model: Path, wanted: str = "auto") -> Program:
+    """vLLM where there is a GPU and it is installed, llama.cpp for a GGUF where it is, else the light engine.
+
+    `wanted` names one of them instead. Raises UserError if it is not installed or cannot read the model.
+    """
+    gguf = model.suffix == ".gguf"
+    if wanted == "auto":
+        if gguf:
+            return "llama.cpp" if executable("llama.cpp") else "light"
+        return "vllm" if has_gpu() and executable("vllm") else "light"
+    program = next((p for p in PROGRAMS if p == wanted), None)
+    if program is None:
+        raise UserError(f'no engine "{wanted}": choose one of auto, {", ".join(PROGRAMS)}')
+    if program == "llama.cpp" and not gguf:
+        raise UserError(f"{model}: llama.cpp reads GGUF files only; name one, or leave the engine to us")
+    if program != "light" and executable(program) is None:
+        raise UserError(
+            f"{program} is not installed ({_EXECUTABLES[program]} is not on PATH): install it, or use --engine light"
+        )
+    return program
+
+
+def command_for(program: Program, serving: Serving) -> Command:
+    """The command line that makes `program` serve on loopback. The light engine is this process and has none."""
+    if program == "vllm":
+        return _vllm(serving)
+    if program == "llama.cpp":
+        return _llama_cpp(serving)
+    raise ValueError(f"{program} has no command line")
+
+
+def _vllm(serving: Serving) -> Command:
+    argv = (executable("vllm") or "vllm", "serve", str(serving.model), "--served-model-name", serving.name,
+            "--host", LOOPBACK, "--port", str(serving.port), "--dtype", serving.dtype,
+            "--enable-prefix-caching")  # fmt: skip
+    token = {"VLLM_API_KEY": serving.token_file.read_text(encoding="utf-8")} if serving.token_file else {}
+    return Command(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **token})
+
+
+def _llama_cpp(serving: Serving) -> Command:
+    argv = [executable("llama.cpp") or "llama-server", "--model", str(serving.model), "--alias", serving.name,
+            "--host", LOOPBACK, "--port", str(serving.port), "--parallel", str(_SLOTS), "--jinja", "--metrics"]  # fmt: skip
+    if threads := os.environ.get("WORKBENCH_THREADS"):
+        argv += ["--threads", threads]
+    if serving.token_file:
+        argv += ["--api-key-file", str(serving.token_file)]
+    return Command(tuple(argv))
