@@ -96,15 +96,14 @@ def test_a_later_turn_computes_only_what_is_new(engine: Engine) -> None:
 
 
 def test_turn_fifteen_reads_no_more_than_turn_two(engine: Engine) -> None:
-    prompt, read = prompt_of(engine, "Where?"), []
+    prompt, known = prompt_of(engine, "Where?"), 0
     new = engine.tokenizer.encode("<|im_end|>\n<|im_start|>user\nPlease<|im_end|>\n<|im_start|>assistant\n")
-    for _ in range(15):
+    for turn in range(1, 16):
         end = run(engine, Generation(prompt, 6))[0]
-        read.append(end.prompt_tokens - end.cached_tokens)
-        prompt = (*prompt, *engine.tokenizer.encode(end.text, add_special_tokens=False), *new)
-    assert read[0] == len(prompt_of(engine, "Where?"))
-    assert max(read[1:]) <= len(new) + 7, "what the user said, and at most the reply should it be spelt otherwise"
-    assert read[-1] <= read[1] + 7
+        said = engine.tokenizer.encode(end.text, add_special_tokens=False)
+        assert end.cached_tokens >= known, f"turn {turn} reads only what was said since the one before"
+        known, prompt = len(prompt), (*prompt, *said, *new)
+    assert known > 15 * len(new)
 
 
 def test_those_who_leave_early_disturb_nobody(engine: Engine, reference: Any) -> None:

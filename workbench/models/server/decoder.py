@@ -18,6 +18,7 @@ import torch.nn.functional as F
 
 from workbench.errors import UserError
 from workbench.models.server.cache import KVPool, KVShape
+from workbench.models.server.linear import Linear
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
 
@@ -108,7 +109,7 @@ def attend(
         n = piece.count
         parts.append(_attend_reading(known[:, piece.row], query[at : at + n], fresh[at : at + n], piece, scale))
         at += n
-    return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(tokens, heads * dim)
+    return (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(tokens, heads * dim)
 
 
 def _attend_writing(
@@ -163,30 +164,27 @@ class Decoder(Protocol):
 class _Layer:
     norm_in: torch.Tensor
     norm_mlp: torch.Tensor
-    qkv: torch.Tensor
-    qkv_bias: torch.Tensor | None
+    qkv: Linear
     norm_q: torch.Tensor | None
     norm_k: torch.Tensor | None
-    out: torch.Tensor
-    out_bias: torch.Tensor | None
-    gate_up: torch.Tensor
-    down: torch.Tensor
+    out: Linear
+    gate_up: Linear
+    down: Linear
 
 
 def _fuse(layer: Any) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+    bias = torch.cat([p.bias for p in parts]) if parts[0].bias is not None else None
     return _Layer(
         norm_in=layer.input_layernorm.weight,
         norm_mlp=layer.post_attention_layernorm.weight,
-        qkv=torch.cat([p.weight for p in parts]),
-        qkv_bias=torch.cat([p.bias for p in parts]) if parts[0].bias is not None else None,
+        qkv=Linear(torch.cat([p.weight for p in parts]), bias),
         norm_q=attention.q_norm.weight if hasattr(attention, "q_norm") else None,
         norm_k=attention.k_norm.weight if hasattr(attention, "k_norm") else None,
-        out=attention.o_proj.weight,
-        out_bias=attention.o_proj.bias,
-        gate_up=torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]),
-        down=mlp.down_proj.weight,
+        out=Linear(attention.o_proj.weight, attention.o_proj.bias),
+        gate_up=Linear(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])),
+        down=Linear(mlp.down_proj.weight),
     )
 
 
@@ -201,9 +199,11 @@ class FusedDecoder:
         self.epsilon = float(config.rms_norm_eps)
         self.context = int(config.max_position_embeddings)
         self.rotary = model.model.rotary_emb
-        self.embedding = model.model.embed_tokens.weight
+        embedding = model.model.embed_tokens.weight
         self.norm = model.model.norm.weight
-        self.head = model.lm_head.weight
+        self.head = Linear(model.lm_head.weight)
+        tied = model.lm_head.weight.data_ptr() == embedding.data_ptr()
+        self.embedding = self.head.weight if tied else embedding
         self.layers: list[_Layer] = []
         for index, layer in enumerate(model.model.layers):
             self.layers.append(_fuse(layer))
@@ -227,7 +227,7 @@ class FusedDecoder:
         turned = self.heads + self.kv_heads
         for index, layer in enumerate(self.layers):
             normal = self._normal(x, layer.norm_in)
-            qkv = F.linear(normal, layer.qkv, layer.qkv_bias).view(len(tokens), -1, self.dim)
+            qkv = layer.qkv(normal).view(len(tokens), -1, self.dim)
             if layer.norm_q is not None and layer.norm_k is not None:
                 qkv[:, : self.heads] = self._normal(qkv[:, : self.heads], layer.norm_q)
                 qkv[:, self.heads : turned] = self._normal(qkv[:, self.heads : turned], layer.norm_k)
@@ -235,10 +235,10 @@ class FusedDecoder:
             qkv[:, :turned] = torch.addcmul(turning * cos, turning.roll(half, -1), sin)
             fresh = qkv[:, self.heads :].view(len(tokens), 2, self.kv_heads, self.dim)
             seen = attend(index, qkv[:, : self.heads], fresh, step)
-            x = x + F.linear(seen, layer.out, layer.out_bias)
-            gate, up = F.linear(self._normal(x, layer.norm_mlp), layer.gate_up).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, layer.down)
-        return F.linear(self._normal(x[rows], self.norm), self.head).float()
+            x = x + layer.out(seen)
+            gate, up = layer.gate_up(self._normal(x, layer.norm_mlp)).chunk(2, dim=-1)
+            x = x + layer.down(F.silu(gate) * up)
+        return self.head(self._normal(x[rows], self.norm)).float()
 
 
 def _attention_in_library(

@@ -258,7 +258,7 @@ class Engine:
             self._step()
         except Exception as error:  # one bad step must not end the server: its requests fail with the reason
             for sequence in list(self._active):
-                self._finish(sequence, "error", error=f"{type(error).__name__}: {error}")
+                self._finish(sequence, "error", error=_said(error))
 
     def _step(self) -> None:
         began = time.perf_counter()
@@ -382,6 +382,13 @@ class Engine:
         sequence.sink(
             Finished(stream.text, reason, prompt, sequence.cached, written, scores, error, sequence.machine_s)
         )
+
+
+def _said(error: Exception) -> str:
+    line = clean_line(str(error), 200)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in line:
+        return "out of memory: hold fewer or shorter conversations at once, or end other programs"
+    return f"{type(error).__name__}: {line}"
 
 
 def _pick(logits: torch.Tensor, request: Generation, generator: torch.Generator | None) -> int:
