@@ -272,7 +272,7 @@ async def test_apis_hold_a_choice_to_a_schema_and_those_that_decline_are_asked_b
     assert str(["accept", "reject", "unclear"]) in str(bench.fake.bodies[0][field])
     assert bench.fake.bodies[0]["max_tokens"] >= 256
     declined = Act(status=400, kind="invalid_request_error", message=f"{field}: not supported by this model")
-    client = ChoosingClient(bench.client(kind, declined, "I do not know", "3"), schema=True)
+    client = ChoosingClient(bench.client(kind, declined, '{"choice": "none of them"}', "3"), schema=True)
     reply = await client.complete(WHICH)
     assert (reply.text, reply.detail["malformed"]) == ("unclear", 1)
     assert [field in body for body in bench.fake.bodies] == [True, False, False]
