@@ -107,15 +107,16 @@ def _packages(_: Home) -> Iterator[Finding]:
 
 def _servers(_: Home) -> Iterator[Finding]:
     """The programs that can serve a model beside our own."""
-    from workbench.models.server.programs import executable, has_gpu
+    from workbench.models.server.programs import Program, executable, has_gpu
 
     yield Finding("WD013", "light server", "ok", "built in: serves any model on this machine")
-    for program, use in (("vllm", "a fast server on a GPU"), ("llama.cpp", "a server for GGUF files")):
-        file = executable(program)  # type: ignore[arg-type]
-        value = file or "not installed"
-        if program == "vllm" and file and not has_gpu():
-            value = f"{file}, not chosen: no GPU here"
-        yield Finding("WD014", f"{program} ({use})", "ok" if file else "info", value)
+    programs: tuple[tuple[Program, str], ...] = (("vllm", "a fast server on a GPU"), ("llama.cpp", "a server for GGUF"))
+    for program, use in programs:
+        file = executable(program)
+        unused = ", not chosen: no GPU here" if program == "vllm" and not has_gpu() else ""
+        yield Finding(
+            "WD014", f"{program} ({use})", "ok" if file else "info", f"{file}{unused}" if file else "not installed"
+        )
 
 
 def _machine(_: Home) -> Iterator[Finding]:
