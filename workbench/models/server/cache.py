@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -57,7 +58,11 @@ class KVPool:
     def _room(self, rows: int, capacity: int) -> torch.Tensor:
         s = self.shape
         # zeros: what a mask hides is multiplied by 0 all the same, and memory as it comes may hold NaN
-        return torch.zeros((s.layers, 2, rows, s.heads, capacity, s.dim), dtype=s.dtype, device=s.device)
+        shape = (s.layers, 2, rows, s.heads, capacity, s.dim)
+        if s.device != "cpu" or 0 in shape:
+            return torch.zeros(shape, dtype=s.dtype, device=s.device)
+        blank = np.zeros(math.prod(shape) * s.dtype.itemsize, dtype=np.uint8)  # pages are made as they are touched
+        return torch.from_numpy(blank).view(s.dtype).view(shape)
 
     @property
     def rows(self) -> int:

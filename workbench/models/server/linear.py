@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+_PACKS = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 _ROWS = 8
 """The number of rows that packed weights are laid out for; others run on the same layout."""
 
@@ -22,7 +23,7 @@ class Linear:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
         self._bias = bias
         self._packed: Any = None
-        if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        if weight.device.type == "cpu" and weight.dtype == torch.float32 and _PACKS:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
             weight = weight.t().contiguous().t() if weight.shape[0] >= weight.shape[1] else weight.contiguous()
         self.weight = weight
