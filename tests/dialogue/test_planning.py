@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from workbench.dialogue.datasets import build_dataset, changes, export_jsonl, find_dataset, overlaps
+from workbench.dialogue.datasets import build_dataset, changes, export_jsonl, find_dataset, overlaps, part_wordings
 from workbench.dialogue.generation import Order, planned_scenarios, write_all
+from workbench.dialogue.model import Dialogue
 from workbench.dialogue.planning import hub_choices, plan_paths, stratified_paths
 from workbench.dialogue.variables import all_values, values_of
 from workbench.errors import UserError
 from workbench.home import Home
+from workbench.store.dialogues import iterate_dialogues
 from workbench.store.record import Record, connect
 from workbench.workflow.load import load_workflow
-from workbench.workflow.model import SPLITS, Workflow
+from workbench.workflow.model import SPLITS, Split, Workflow
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +99,6 @@ def test_a_data_set_is_disjoint_named_and_the_same_for_the_same_dialogues(
 
 
 def test_a_shared_wording_is_found(travel: Workflow, rec: Record) -> None:
-    from workbench.store.dialogues import iterate_dialogues
-
     write_all(rec, travel, ORDER)
     dialogues = list(iterate_dialogues(rec))
     train = [d for d in dialogues if d.scenario.split == "train"]
@@ -109,3 +110,32 @@ def test_a_shared_wording_is_found(travel: Workflow, rec: Record) -> None:
 def test_nothing_to_freeze_is_one_clear_line(travel: Workflow, rec: Record) -> None:
     with pytest.raises(UserError, match="workbench dialogues generate travel_booking"):
         build_dataset(rec, travel, "empty")
+
+
+def test_a_models_long_wordings_are_kept_apart_and_its_short_ones_may_recur(travel: Workflow, rec: Record) -> None:
+    write_all(rec, travel, ORDER)
+    dialogues = [replace(d, writer="whole:anthropic/x") for d in iterate_dialogues(rec)]
+
+    def saying(dialogue: Dialogue, text: str) -> Dialogue:
+        messages = tuple(replace(m, text=text, facts={}) if i == 1 else m for i, m in enumerate(dialogue.messages))
+        return replace(dialogue, messages=messages)
+
+    train = [d for d in dialogues if d.scenario.split == "train"]
+    test = [d for d in dialogues if d.scenario.split == "test"]
+    long, short = "i have been wondering for weeks where we two should go", "yes, please"
+    chosen: dict[Split, list[Dialogue]] = {
+        "train": [saying(train[0], long), saying(train[1], short), train[2]],
+        "dev": [],
+        "test": [saying(test[0], long), saying(test[1], short)],
+    }
+    assert [text.split(" ")[0] for text in overlaps(travel, chosen)] == ["wording"]
+    parted, left_out = part_wordings(chosen)
+    assert left_out == 1
+    assert [d.id for d in parted["train"]] == [train[1].id, train[2].id]
+    assert parted["test"] == chosen["test"]
+    assert overlaps(travel, parted) == []
+    scripted: dict[Split, list[Dialogue]] = {
+        split: [replace(d, writer="scripted") for d in found] for split, found in chosen.items()
+    }
+    assert part_wordings(scripted) == (scripted, 0)
+    assert len(overlaps(travel, scripted)) == 2

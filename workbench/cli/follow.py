@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -55,9 +56,12 @@ class Narrator:
         share = f"{done / total:4.0%} " if total else ""
         bar = f"[{'#' * round(20 * done / total):20}] " if total and self._terminal else ""
         of = f"/{total:,.0f}" if total else ""
-        text = f"      {bar}{share}{done:,.0f}{of} {event.get('unit', '')}, {span(event.get('eta_s'))} left"
+        text = (
+            f"      {bar}{share}{done:,.0f}{of} {event.get('unit', '')}, {span(event.get('eta_s'))} left{_costs(event)}"
+        )
         if self._terminal:
-            click.echo(f"\r\x1b[K{text[:110]}", err=True, nl=False)
+            columns = shutil.get_terminal_size().columns
+            click.echo(f"\r\x1b[K{text[: columns - 1]}", err=True, nl=False)
             self._open = True
         else:
             click.echo(text, err=True)
@@ -71,6 +75,13 @@ class Narrator:
         if self._open:
             click.echo("\r\x1b[K", err=True, nl=False)
             self._open = False
+
+
+def _costs(event: Mapping[str, Any]) -> str:
+    """Money and concurrency, where a job tells them with its progress."""
+    spent, wide = event.get("spent"), event.get("concurrency")
+    text = f", ${spent:.4f} spent" if isinstance(spent, int | float) else ""
+    return text + (", paused" if event.get("paused") else f", {wide} at once" if isinstance(wide, int) else "")
 
 
 def span(seconds: float | None) -> str:

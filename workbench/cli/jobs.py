@@ -188,6 +188,7 @@ def _render_one(job: JobStatus, args: Mapping[str, Any], load: Mapping[str, Any]
         "stage": job.stage,
         "progress": _progress(job),
         "left": _left(job),
+        "now": _now(job),
         "started": _time(job.started),
         "ended" if job.state in ENDED else "last seen": _time(job.ended if job.state in ENDED else job.seen),
         "load": load_words(load) if load else None,
@@ -207,6 +208,12 @@ def _progress(job: JobStatus) -> str:
     p = job.progress
     share = f" ({100 * p.done / p.total:.0f}%)" if p.total else ""
     return f"{p.done:g}{f'/{p.total:g}' if p.total is not None else ''} {p.unit}{share}"
+
+
+def _now(job: JobStatus) -> str:
+    """What the job adds to its progress: dollars spent, calls in flight and the like."""
+    data = job.progress.data if job.progress else {}
+    return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in data.items())
 
 
 def _left(job: JobStatus) -> str:

@@ -27,6 +27,9 @@ from workbench.text import clean_line
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import SPLITS, Split, Workflow
 
+FEW_WORDS = 8
+"""Users' messages of up to so many words cannot be kept apart between splits where a model makes them up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -70,6 +73,7 @@ def build_dataset(
         left_out["near-duplicate"] = len(near)
     if wanted.split_by == "path":
         chosen, left_out["path"] = split_by_path(workflow, chosen)
+    chosen, left_out["shared wording"] = part_wordings(chosen)
     if not chosen["train"]:
         raise UserError(f"no dialogues of {workflow.name}; run `workbench dialogues generate {workflow.name}` first")
     everything = [d for split in SPLITS for d in chosen[split]]
@@ -202,9 +206,32 @@ def _share(dialogues: list[Dialogue]) -> float:
     return sum(bool(d.scenario.deviations) for d in dialogues) / len(dialogues) if dialogues else 0.0
 
 
+def part_wordings(chosen: dict[Split, list[Dialogue]]) -> tuple[dict[Split, list[Dialogue]], int]:
+    """The splits without model-written dialogues in which the user says, in more than a few words, what the user of a
+    test (or, in train, a dev) dialogue says too; and how many were left out. Scripted wording is apart by its pools.
+    """
+    taken: set[str] = set()
+    parted: dict[Split, list[Dialogue]] = {}
+    for split in reversed(SPLITS):
+        kept = [d for d in chosen[split] if _is_scripted(d) or taken.isdisjoint(_wordings(d))]
+        taken.update(said for d in kept for said in _wordings(d))
+        parted[split] = kept
+    return {split: parted[split] for split in SPLITS}, sum(len(chosen[s]) - len(parted[s]) for s in SPLITS)
+
+
+def _is_scripted(dialogue: Dialogue) -> bool:
+    return ":" not in dialogue.writer
+
+
+def _wordings(dialogue: Dialogue) -> list[str]:
+    """What the user says; of a model's user only what is longer than `FEW_WORDS`: everybody says "yes, please"."""
+    said = [wording(m.text, m.facts.values()) for m in dialogue.messages if m.role == "user"]
+    return said if _is_scripted(dialogue) else [text for text in said if len(text.split()) > FEW_WORDS]
+
+
 def overlaps(workflow: Workflow, chosen: dict[Split, list[Dialogue]], paths: bool = False) -> list[str]:
-    """What two splits share and must not: scenarios, values of open variables, wording of the user's messages; with
-    `paths` also the paths of the test split."""
+    """What two splits share and must not: scenarios, values of open variables, wording of the user's messages (of a
+    model's user, of those longer than a few words); with `paths` also the paths of the test split."""
     seen: dict[tuple[str, str], set[Split]] = defaultdict(set)
     open_variables = [v.name for v in workflow.variables.values() if v.type != "choice"]
     for split, dialogues in chosen.items():
@@ -214,9 +241,8 @@ def overlaps(workflow: Workflow, chosen: dict[Split, list[Dialogue]], paths: boo
             seen["scenario", dialogue.scenario.id].add(split)
             for name in open_variables:
                 seen[f"value of {name}", str(dialogue.scenario.variables[name])].add(split)
-            for message in dialogue.messages:
-                if message.role == "user":
-                    seen["wording", wording(message.text, message.facts.values())].add(split)
+            for said in _wordings(dialogue):
+                seen["wording", said].add(split)
     return [f"{kind} '{what}' is in {' and '.join(sorted(s))}" for (kind, what), s in seen.items() if len(s) > 1]
 
 
