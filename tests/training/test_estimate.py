@@ -7,9 +7,11 @@ import pytest
 
 from tests.training.conftest import dialogue
 from workbench.errors import UserError
-from workbench.training.estimate import estimate, memory_parts, parameter_count, require_fit
+from workbench.training.estimate import Estimate, estimate, estimate_lines, memory_parts, parameter_count
+from workbench.training.fit import require_fit
 from workbench.training.plan import plan
-from workbench.training.recipe import Recipe
+from workbench.training.readings import Device
+from workbench.training.recipe import Recipe, load_recipe
 
 RECIPE = Recipe(max_tokens_trained=3000, batch_tokens=150, micro_batch_tokens=150, max_length=150)
 EXAMPLES = [dialogue(i) for i in range(24)]
@@ -37,11 +39,15 @@ def test_parameters_are_read_from_the_header_alone(tiny: Path) -> None:
 def test_what_does_not_fit_is_refused_with_the_nearest_setting_that_does(tiny: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, batch_tokens=60_000, micro_batch_tokens=60_000, max_tokens_trained=100_000)
     found = estimate(recipe, tiny, EXAMPLES, tmp_path, speed=1.0)
-    tight = dataclasses.replace(found, memory_available=found.memory_total - 1)
+
+    def with_memory(size: int) -> Estimate:
+        return dataclasses.replace(found, devices=(Device("GPU 0 small", size, size, True),))
+
+    tight = with_memory(found.memory_total - 1)
     with pytest.raises(UserError, match=r"--set micro_batch_tokens=15000 would fit"):
         require_fit(recipe, tight, tiny)
     with pytest.raises(UserError, match="choose a smaller base model"):
-        require_fit(recipe, dataclasses.replace(found, memory_available=1), tiny)
+        require_fit(recipe, with_memory(1), tiny)
     with pytest.raises(UserError, match="of disk"):
         require_fit(recipe, dataclasses.replace(found, disk_free=1), tiny)
 
@@ -59,3 +65,35 @@ def test_the_demo_models_memory_is_about_what_was_measured() -> None:
     demo = Recipe(batch_tokens=1024, micro_batch_tokens=512, max_length=512)
     total = sum(memory_parts(demo, 134_500_000, SMOLLM2, 0.5).values())
     assert 5e9 < total < 7e9  # 5.9 GB resident
+
+
+@pytest.mark.parametrize("config", ["demo", "paper-travel", "paper-insurance"])
+def test_sharding_and_bf16_weights_take_less_memory(config: str) -> None:
+    recipe = dataclasses.replace(load_recipe(config), activation_checkpointing=True)
+    shape = {"hidden_size": 2048, "num_hidden_layers": 36, "intermediate_size": 11008, "vocab_size": 151936}
+
+    def needed(**change: object) -> int:
+        changed = dataclasses.replace(recipe, **change)  # type: ignore[arg-type]
+        return sum(memory_parts(changed, 3_000_000_000, shape, 0.5, gpu=True).values())
+
+    plain = needed()
+    assert needed(processes=4, shard=True) < plain
+    assert needed(weights="bf16") < needed(weights="bf16", rounding="kahan") < plain
+
+
+def test_every_device_gets_its_verdict_and_no_dialogue_is_cut_in_silence(tiny: Path, tmp_path: Path) -> None:
+    found = estimate(RECIPE, tiny, EXAMPLES, tmp_path, speed=100.0)
+    cards = (Device("GPU 0 big", 80 * 10**9, 70 * 10**9, True), Device("GPU 1 small", 10**6, 10**6, True))
+    lines = estimate_lines(dataclasses.replace(found, devices=cards, too_long=3, too_long_do="truncate"))
+    assert lines["GPU 0 big"].endswith(": fits")
+    assert lines["GPU 1 small"].endswith(": does not fit")
+    assert "3 too long: cut" in lines["dialogues"]
+    assert "weights" in lines["memory"]
+
+
+def test_more_processes_than_gpus_are_refused(tiny: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, processes=4, batch_tokens=600)
+    found = estimate(recipe, tiny, EXAMPLES, tmp_path, speed=1.0)
+    two = tuple(Device(f"GPU {n} x", 80 * 10**9, 80 * 10**9, True) for n in range(2))
+    with pytest.raises(UserError, match="--set processes=2"):
+        require_fit(recipe, dataclasses.replace(found, devices=two), tiny)

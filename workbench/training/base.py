@@ -22,12 +22,9 @@ def base_model(home: Home, base: str = SMOLLM2) -> Path:
     `base` is SmolLM2-135M-Instruct, a folder in Hugging Face format (returned as it is if it already speaks our
     template), a `.gguf` file, or a hub id where there is a network. Raises UserError if it cannot be found.
     """
-    given = Path(base).expanduser()
-    if (given / "config.json").is_file() and _speaks_chatml(given):
-        return given
-    target = home.models / (given.stem if given.suffix == ".gguf" else base.strip("/").replace("/", "--"))
-    if (target / "config.json").is_file():
-        return target
+    if ready := ready_base(home, base):
+        return ready
+    given, target = Path(base).expanduser(), _target(home, base)
     home.make()
     if base == SMOLLM2:
         _convert(*_smollm2_gguf(), target)
@@ -38,6 +35,19 @@ def base_model(home: Home, base: str = SMOLLM2) -> Path:
     else:
         _convert(given if given.is_dir() else base, None, target)
     return target
+
+
+def ready_base(home: Home, base: str = SMOLLM2) -> Path | None:
+    """The folder of `base` if it needs no conversion (or was converted before), else None. Imports nothing heavy."""
+    given, target = Path(base).expanduser(), _target(home, base)
+    if (given / "config.json").is_file() and _speaks_chatml(given):
+        return given
+    return target if (target / "config.json").is_file() else None
+
+
+def _target(home: Home, base: str) -> Path:
+    given = Path(base).expanduser()
+    return home.models / (given.stem if given.suffix == ".gguf" else base.strip("/").replace("/", "--"))
 
 
 def _speaks_chatml(folder: Path) -> bool:

@@ -1,19 +1,13 @@
-"""Readings of the machine for a run's metrics (memory, processor, graphics card), and the lock on its device."""
+"""Readings of the machine for a run's metrics (memory, processor, graphics card), and what devices there are."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
-
-from workbench.home import Home
 
 _process = psutil.Process()
 
@@ -31,13 +25,48 @@ def readings() -> dict[str, float]:
     return found
 
 
-def gpu_memory() -> list[int]:
-    """Total bytes of each GPU that NVML sees; empty without a GPU or without `nvidia-ml-py`."""
-    if not (handles := _gpus()):
-        return []
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a run may take place: a GPU, or this machine's processors. Bytes; `free` is what could be had now."""
+
+    name: str
+    total: int
+    free: int
+    gpu: bool
+
+
+def devices() -> list[Device]:
+    """The GPUs that NVML sees (needs `nvidia-ml-py`), else this machine."""
+    handles = _gpus()
+    if not handles:
+        memory = psutil.virtual_memory()
+        limit, used = _container_memory()
+        total = min(int(memory.total), limit or int(memory.total))
+        free = min(int(memory.available), total - used if limit else int(memory.available))
+        return [Device("this machine", total, max(free, 0), False)]
     import pynvml
 
-    return [int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles]
+    found = []
+    for index, handle in enumerate(handles):
+        name, memory = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetMemoryInfo(handle)
+        name = name.decode() if isinstance(name, bytes) else name
+        found.append(Device(f"GPU {index} {name}", int(memory.total), int(memory.free), True))
+    return found
+
+
+def _container_memory() -> tuple[int, int]:
+    """The memory limit of this process's control group (version 2) and what it uses of it; zeros without a limit."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        return (0, 0) if limit == "max" else (int(limit), int((folder / "memory.current").read_text()))
+    except (OSError, ValueError):
+        return 0, 0
+
+
+def gpu_memory() -> list[int]:
+    """Total bytes of each GPU that NVML sees; empty without a GPU or without `nvidia-ml-py`."""
+    return [device.total for device in devices() if device.gpu]
 
 
 @cache
@@ -63,27 +92,3 @@ def _gpu(index: int, handle: Any) -> dict[str, float]:
         }
     except pynvml.NVMLError:
         return {}
-
-
-@contextmanager
-def device_lock(home: Home) -> Iterator[bool]:
-    """Try to take the training device: this machine's GPUs, or this home's turn on the processor; yields success.
-
-    The kernel drops the lock when the process ends, however it ends.
-    """
-    if _gpus():
-        folder = Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        file = folder / f"gpu-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all').replace('/', '_')}.lock"
-    else:
-        file = home.make().state / "cpu.lock"
-    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)

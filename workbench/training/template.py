@@ -7,7 +7,9 @@ trimmed and ends in a control token, the rendering of a dialogue's beginning is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
@@ -49,6 +51,43 @@ def verify(tokenizer: Any) -> None:
         prompt = token_ids(tokenizer, turns[:n], reply=True)
         if whole[: len(prompt)] != prompt:
             raise UserError(f"the chat template does not keep prefixes: {n} messages tokenise differently on their own")
+
+
+def render(messages: Iterable[Mapping[str, str]], reply: bool = False) -> str:
+    """What the template makes of the messages, without Jinja (a test holds the two together)."""
+    turns = [f"{TURN_START}{m['role']}\n{m['content'].strip().replace('<|', '< |')}{TURN_END}\n" for m in messages]
+    return "".join(turns) + (f"{TURN_START}assistant\n" if reply else "")
+
+
+class LightTokenizer:
+    """A base model's tokenizer for counting: the same ids as transformers' from its `tokenizer.json`, in 0.1 s.
+
+    It has just the methods that `encoding.encode` needs. Raises UserError if the folder has no such file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise UserError(f"{folder} holds no tokenizer.json: save the model with a fast tokenizer")
+        self._inner = Tokenizer.from_file(str(file))
+
+    def apply_chat_template(
+        self, messages: Iterable[Mapping[str, str]], add_generation_prompt: bool = False, **_: object
+    ) -> str:
+        """The rendered messages, as text."""
+        return render(messages, add_generation_prompt)
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Token ids."""
+        ids: list[int] = self._inner.encode(text, add_special_tokens=add_special_tokens).ids
+        return ids
+
+    def convert_tokens_to_ids(self, token: str) -> int | None:
+        """The id of a single token."""
+        found: int | None = self._inner.token_to_id(token)
+        return found
 
 
 def token_ids(tokenizer: Any, messages: list[dict[str, str]], reply: bool = False) -> list[int]:
