@@ -42,6 +42,7 @@ class JobStatus:
 
     `error` is one line for "failed" and "lost"; `exit_code` of a failed job is 2 for what the user must mend, 3 for a
     service or the budget, None for the rest; `seen` is the last sign of life; `result` what the job returned.
+    `place` is a queued job's place among those that wait for the same device (1: the next).
     """
 
     id: str
@@ -62,6 +63,7 @@ class JobStatus:
     error: str | None = None
     exit_code: int | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
+    place: int | None = None
 
 
 def status(home: Home, job_id: str) -> JobStatus:
@@ -94,8 +96,11 @@ def job_status(job: Job) -> JobStatus:
     process = read_json(job.folder / "process.json")
     mine = process if process.get("attempt") == job.attempt else {}
     seen = _modified(job.folder / "heartbeat")
-    last = last_events(job.folder / "events.jsonl", ("progress", "stage"))
+    last = last_events(job.folder / "events.jsonl", ("progress", "stage", "queue"))
     progress = last.get("progress")
+    place = int(last.get("queue", {}).get("place") or 0) if state == "running" else 0
+    if place:
+        state = "queued"
     live = state in ("running", "stopping")
     return JobStatus(
         id=job.id,
@@ -116,6 +121,7 @@ def job_status(job: Job) -> JobStatus:
         error=None if error is None else clean_line(str(error)),
         exit_code=done.get("exit_code") if state == "failed" else None,
         result=done.get("result") or {} if state in ("done", "stopped") else {},
+        place=place or None,
     )
 
 

@@ -1,0 +1,151 @@
+"""Training jobs take turns: first come, first served, each with the GPUs it needs; on processors one at a time.
+
+Whoever waits holds a lock on a ticket whose name says when it came, whoever trains a lock on each of its cards. The kernel
+drops a lock when its process ends, however it ends, so a crash leaves nothing to clear away. GPUs are shared by all of a
+user's homes on a machine, processors within a home (or within WORKBENCH_QUEUE, a folder).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from workbench.errors import UserError
+from workbench.home import Home
+from workbench.training.readings import devices
+
+QUEUE_VARIABLE = "WORKBENCH_QUEUE"
+MACHINES_VARIABLE = "WORKBENCH_ACCELERATE"
+"""More words for `accelerate launch` (a config file, the number of machines and this one's rank, the main one's address)."""
+
+
+def cards_needed(processes: int) -> int:
+    """GPUs of this machine that a run of so many processes takes: its share, where several machines train together."""
+    words = os.environ.get(MACHINES_VARIABLE, "").split()
+    machines = int(words[words.index("--num_machines") + 1]) if "--num_machines" in words[:-1] else 1
+    return -(-processes // max(machines, 1))
+
+
+@contextmanager
+def turn(
+    home: Home, needed: int, tell: Callable[[int], None], pause: Callable[[], None]
+) -> Iterator[tuple[int, ...] | None]:
+    """Wait for `needed` GPUs and yield their numbers, or for this machine's processors and yield None.
+
+    `tell` gets the place in the queue (1: the next) whenever it changes, and 0 when the turn has come; `pause` is called
+    between two looks and may raise to give up. Raises UserError if there are not so many GPUs.
+    """
+    cards = visible_cards(sum(d.gpu for d in devices()))
+    if cards and needed > len(cards):
+        raise UserError(f"the run wants {needed} GPUs, this machine shows {len(cards)}: set processes to {len(cards)}")
+    with _queued(_folder(home, bool(cards)), cards or (0,), needed if cards else 1, tell, pause) as taken:
+        yield taken if cards else None
+
+
+def visible_cards(count: int) -> tuple[int, ...]:
+    """The GPUs that this process may use: all `count`, or those that CUDA_VISIBLE_DEVICES names by number."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return tuple(range(count))
+    return tuple(int(n) for n in named.split(",") if n.strip().isdigit() and int(n) < count)
+
+
+def _folder(home: Home, gpus: bool) -> Path:
+    if chosen := os.environ.get(QUEUE_VARIABLE):
+        folder = Path(chosen)
+    elif gpus:
+        folder = Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
+    else:
+        folder = home.make().state / "queue"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _queued(
+    folder: Path, cards: Sequence[int], needed: int, tell: Callable[[int], None], pause: Callable[[], None]
+) -> Iterator[tuple[int, ...]]:
+    held: list[int] = []
+    ticket = folder / f"{time.time_ns():020d}-{os.getpid()}.ticket"
+    try:
+        with _locked(folder):
+            mine = os.open(ticket, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(mine, fcntl.LOCK_EX)
+        try:
+            told = -1
+            while True:
+                with _locked(folder):
+                    place = 1 + sum(_waits(other) for other in folder.glob("*.ticket") if other.name < ticket.name)
+                    taken = _take(folder, cards, needed, held) if place == 1 else ()
+                if taken:
+                    break
+                if place != told:
+                    tell(place)
+                    told = place
+                pause()
+        finally:
+            ticket.unlink(missing_ok=True)
+            os.close(mine)
+        tell(0)
+        yield taken
+    finally:
+        for handle in held:
+            os.close(handle)
+
+
+def _take(folder: Path, cards: Sequence[int], needed: int, held: list[int]) -> tuple[int, ...]:
+    """Lock `needed` free cards, or none."""
+    taken: list[int] = []
+    handles: list[int] = []
+    for card in cards:
+        handle = os.open(folder / f"device-{card}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        if len(taken) < needed and _try(handle):
+            taken.append(card)
+            handles.append(handle)
+        else:
+            os.close(handle)
+    if len(taken) < needed:
+        for handle in handles:
+            os.close(handle)
+        return ()
+    held += handles
+    return tuple(taken)
+
+
+def _waits(ticket: Path) -> bool:
+    """Whether somebody still holds this ticket; one whose process is gone is thrown away."""
+    try:
+        handle = os.open(ticket, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        if _try(handle):
+            ticket.unlink(missing_ok=True)
+            return False
+        return True
+    finally:
+        os.close(handle)
+
+
+def _try(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Tickets are written and looked at one process at a time."""
+    handle = os.open(folder / "queue.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
