@@ -19,7 +19,7 @@ from workbench.dialogue.model import Dialogue, chat_messages
 from workbench.dialogue.reviewing import EDITED
 from workbench.errors import UserError
 from workbench.store.datasets import dataset_dialogues, dataset_items, datasets, get_dataset, put_dataset
-from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows, get_dialogue
+from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows, get_dialogue, iterate_dialogues
 from workbench.store.record import Record
 from workbench.store.reviews import review_states, reviews
 from workbench.store.rows import DatasetRow
@@ -76,24 +76,57 @@ def build_dataset(
     chosen, left_out["shared wording"] = part_wordings(chosen)
     if not chosen["train"]:
         raise UserError(f"no dialogues of {workflow.name}; run `workbench dialogues generate {workflow.name}` first")
+    more = {
+        "wanted": asdict(wanted),
+        "left_out": {why: n for why, n in sorted(left_out.items()) if n},
+        "flagged_left_out": left_out.get("flag", 0),
+        "reviewed": pool.reviewed,
+    }
+    return _freeze(rec, workflow, name, chosen, more, paths=wanted.split_by == "path")
+
+
+def extend_dataset(rec: Record, workflow: Workflow, old: DatasetRow, scenarios: set[str], name: str) -> DatasetRow:
+    """Freeze `old` again with the sound train dialogues of `scenarios` (ids) added; dev and test stay as they are.
+
+    Raises UserError as `build_dataset` does.
+    """
+    chosen: dict[Split, list[Dialogue]] = {s: [d for d, _ in dataset_dialogues(rec, old.id, s)] for s in SPLITS}
+    known = {d.id for d in chosen["train"]}
+    sound = iterate_dialogues(rec, DialogueFilter(workflow_id=old.workflow_id, split="train", status="ok"))
+    new = [d for d in sound if d.scenario.id in scenarios and d.id not in known]
+    chosen["train"] += new
+    wanted = old.manifest.get("wanted")
+    more = {"wanted": wanted, "extends": old.id, "added": len(new)}
+    by_path = isinstance(wanted, Mapping) and wanted.get("split_by") == "path"
+    return _freeze(rec, workflow, name, chosen, more, paths=by_path)
+
+
+def _freeze(
+    rec: Record,
+    workflow: Workflow,
+    name: str,
+    chosen: dict[Split, list[Dialogue]],
+    more: Mapping[str, object],
+    *,
+    paths: bool,
+) -> DatasetRow:
+    """Prove the splits consistent and disjoint, then keep them; `more` goes into the manifest."""
+    workflow_id = workflow_hash(workflow)
     everything = [d for split in SPLITS for d in chosen[split]]
     findings = check_set(workflow, everything)
     if findings.contradictions:
         found = findings.contradictions
         raise UserError(f"{workflow.name}: {len(found)} contradictions at hubs, such as: {clean_line(found[0], 300)}")
-    if shared := overlaps(workflow, chosen, paths=wanted.split_by == "path"):
+    if shared := overlaps(workflow, chosen, paths=paths):
         raise UserError(f"{workflow.name}: the splits are not disjoint: {shared[0]}")
     manifest = {
         "workflow": workflow.name,
         "workflow_id": workflow_id,
         "workbench": workbench.__version__,
-        "wanted": asdict(wanted),
         "writers": sorted({d.writer for d in everything}),
         "sizes": {split: len(chosen[split]) for split in SPLITS},
         "paths": {split: len({d.path for d in chosen[split]}) for split in SPLITS},
-        "left_out": {why: n for why, n in sorted(left_out.items()) if n},
-        "flagged_left_out": left_out.get("flag", 0),
-        "reviewed": pool.reviewed,
+        **more,
         "train": asdict(check_set(workflow, chosen["train"])),
         "ceiling": findings.ceiling,
         "deviation_share": {s: _share(chosen[s]) for s in SPLITS},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import workbench
 from workbench.dialogue.checks import check_dialogue
 from workbench.dialogue.model import Scenario
-from workbench.dialogue.planning import Path, PathPlan, per_path, plan_paths, stratified_paths
+from workbench.dialogue.planning import Path, PathPlan, focused_paths, per_path, plan_paths, stratified_paths
 from workbench.dialogue.scenarios import scenario_for_path
 from workbench.dialogue.scripted import WRITER, write
 from workbench.errors import UserError
@@ -49,6 +49,8 @@ class Order:
     manner: str = ""
     user: str | None = None
     per_path: int = 0
+    through: tuple[str, ...] = ()
+    """Train on paths through these edges only (to mend what an agent gets wrong); empty: on all."""
 
     def size(self, split: Split) -> int:
         """Dialogues ordered for a split."""
@@ -65,6 +67,9 @@ def planned_paths(workflow: Workflow, order: Order, split: Split) -> tuple[Path,
 
 def train_plan(workflow: Workflow, order: Order) -> PathPlan:
     """The paths of the training split with what they cover."""
+    if order.through:
+        paths = tuple(focused_paths(workflow, order.train, order.seed, order.through))
+        return PathPlan(paths, {}, {}, len(set(paths)), None)
     if order.per_path > 0:
         return per_path(workflow, order.per_path, order.seed)
     if order.train < 1:

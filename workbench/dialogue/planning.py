@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from workbench.errors import UserError
 from workbench.workflow.model import Workflow
 from workbench.workflow.paths import PathSpace
 
@@ -69,6 +70,20 @@ def _plan(workflow: Workflow, space: PathSpace, paths: list[Path]) -> PathPlan:
         distinct=len(set(paths)),
         total=space.count() if space.exact else None,
     )
+
+
+def focused_paths(workflow: Workflow, n: int, seed: int, through: Sequence[str]) -> list[Path]:
+    """`n` paths that take one of the edges `through`, each edge about equally often, the shorter of a few draws. Seeded.
+
+    Raises UserError for an edge that the workflow does not have or that no path takes.
+    """
+    space, rng = PathSpace(workflow), Random(f"focus|{seed}")
+    spaces = []
+    for edge in through:
+        if edge not in workflow.edge or not (narrowed := space.through(edge)):
+            raise UserError(f"no path of {workflow.name} takes the edge '{edge}'")
+        spaces.append(narrowed)
+    return [min((_draw(spaces[i % len(spaces)], rng) for _ in range(SHORTEST_OF)), key=len) for i in range(n)]
 
 
 def _draw(space: PathSpace, rng: Random) -> Path:

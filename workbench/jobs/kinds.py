@@ -27,6 +27,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "train": Kind("workbench.training.trainer:main"),
     "generate": Kind("workbench.dialogue.generation:main", keys=True),
+    "mend": Kind("workbench.evaluation.mend:main", keys=True),
     "serve": Kind("workbench.models.server.job:main", service=True),
     "evaluate": Kind("workbench.evaluation.run:main", keys=True),
     "judge": Kind("workbench.evaluation.rejudge:main", keys=True),

@@ -1,0 +1,207 @@
+"""Evaluate, mend, recompile: from what an agent got wrong to more dialogues of that branch and a run that goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from workbench.agents.names import parse_name
+from workbench.dialogue.datasets import extend_dataset, find_dataset
+from workbench.dialogue.generation import Order, planned_scenarios
+from workbench.dialogue.scenarios import expected_path
+from workbench.dialogue.scripted import WRITER
+from workbench.errors import UserError
+from workbench.home import Home
+from workbench.jobs import ENDED, JobContext, Stopped, launch, status, stop, tail_events
+from workbench.store import connect
+from workbench.store.conversations import ConversationFilter, conversations, get_conversation
+from workbench.store.find import find
+from workbench.store.record import Record
+from workbench.store.rows import ConversationRow, MeasureRow
+from workbench.store.runs import get_run
+from workbench.store.scenarios import get_scenario
+from workbench.store.verdicts import measures
+from workbench.store.workflows import get_workflow
+from workbench.training.launch import PATH_PROBE, find_run, launch_run
+from workbench.training.recipe import recipe_dict, recipe_from
+from workbench.workflow.hashing import digest, workflow_hash
+from workbench.workflow.load import load_workflow
+from workbench.workflow.model import Workflow
+
+MOST_BRANCHES = 6
+"""So many of the weakest branches are mended at once: beyond that the whole needs more dialogues, not a branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weak:
+    """A hub choice that went wrong: of `n` times that the conditions demanded `edge`, `wrong` took another way."""
+
+    edge: str
+    hub: str
+    wrong: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """What a mending job does: `dialogues` new ones through the edges `through`, the data set with them, and a run from
+    `run`'s best checkpoint with `recipe` (keys and values) on it.
+    """
+
+    run: str
+    dataset: str
+    workflow: str
+    through: tuple[str, ...]
+    dialogues: int
+    seed: int
+    name: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    writer: str = WRITER
+
+
+def weak_choices(rec: Record, comparison: str, condition: str) -> list[Weak]:
+    """Hub choices that a condition's conversations got wrong, the most often wrong first."""
+    held = {c.id for c in conversations(rec, ConversationFilter(comparison_id=comparison, condition=condition))}
+    found = [m for m in measures(rec, comparison_id=comparison) if m.conversation_id in held]
+    return _weak(found)
+
+
+def weak_choices_of(rec: Record, workflow: Workflow, conversation: ConversationRow) -> list[Weak]:
+    """The hub choices that one conversation got wrong; if it came to none, those that its scenario was made to take."""
+    found = _weak(measures(rec, conversation.id))
+    scenario = get_scenario(rec, conversation.scenario_id) if conversation.scenario_id and not found else None
+    if scenario is None:
+        return found
+    hubs = set(workflow.hubs)
+    edges = (workflow.edge[e] for e in expected_path(workflow, scenario))
+    return [Weak(e.id, e.source, 1, 1) for e in edges if e.source in hubs]
+
+
+def _weak(rows: Iterable[MeasureRow]) -> list[Weak]:
+    wrong: Counter[tuple[str, str]] = Counter()
+    every: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        hubs = row.detail.get("hubs") if row.name == "hub_choice" else None
+        for choice in hubs if isinstance(hubs, list) else []:
+            key = (str(choice["hub"]), str(choice["demanded"]))
+            if choice["demanded"] is not None:
+                every[key] += 1
+                wrong[key] += not choice["right"]
+    ranked = sorted((key for key in wrong if wrong[key]), key=lambda k: (-wrong[k], -wrong[k] / every[k], k))
+    return [Weak(edge, hub, wrong[hub, edge], every[hub, edge]) for hub, edge in ranked]
+
+
+def find_weak(home: Home, wanted: str, agent: str | None = None) -> tuple[str, list[Weak]]:
+    """The run behind a conversation or a comparison, and what it got wrong. `agent` picks one of several compiled ones.
+
+    Raises UserError if there is no compiled agent, or if nothing went wrong.
+    """
+    with connect(home, readonly=True) as rec:
+        if found := get_conversation(rec, wanted):
+            conversation = found[0]
+            run, weak = _run_of(conversation.agent), weak_choices_of(rec, _workflow(rec, conversation), conversation)
+        else:
+            comparison = find(rec, "comparison", wanted)
+            held = conversations(rec, ConversationFilter(comparison_id=comparison))
+            compiled = {c.condition: c.agent for c in held if c.agent.startswith("compiled:")}
+            chosen = [c for c, a in compiled.items() if agent in (None, c, a)]
+            if not chosen:
+                raise UserError(f"comparison {wanted} has no compiled agent{f' {agent}' if agent else ''} to mend")
+            run, weak = _run_of(compiled[chosen[0]]), weak_choices(rec, comparison, chosen[0])
+    if not weak:
+        raise UserError("every hub choice was right: there is nothing to mend")
+    return run, weak
+
+
+def _run_of(agent: str) -> str:
+    name = parse_name(agent)
+    if name.kind != "compiled" or name.model is None:
+        raise UserError(f"{agent} has no weights of ours to mend: choose a conversation of a compiled agent")
+    return name.model.removeprefix("local/")
+
+
+def _workflow(rec: Record, conversation: ConversationRow) -> Workflow:
+    stored = get_workflow(rec, conversation.workflow_id)
+    if stored is None:
+        raise UserError(f"the workflow of conversation {conversation.id} is not in the record")
+    workflow = load_workflow(stored.source or stored.name)
+    if workflow_hash(workflow) != conversation.workflow_id:
+        raise UserError(f"{workflow.source} has changed since the conversation was held; evaluate again first")
+    return workflow
+
+
+def plan_mend(
+    home: Home, run: str, weak: Sequence[Weak], dialogues: int = 120, changes: Mapping[str, Any] | None = None
+) -> Mend:
+    """A mending job for a run: half its learning rate and budget unless `changes` say otherwise.
+
+    The dialogues' seed follows from branches and data set, so the same plan again is the same job, and mending what was
+    mended before makes other dialogues.
+    """
+    row = find_run(home, run)
+    if row.dataset_id is None:
+        raise UserError(f"run {row.name} has no data set in the record")
+    with connect(home, readonly=True) as rec:
+        dataset = find_dataset(rec, row.dataset_id)
+        stored = get_workflow(rec, dataset.workflow_id)
+    through = tuple(w.edge for w in weak[:MOST_BRANCHES])
+    seed = int(digest([row.id, dataset.id, through]), 16) % 1_000_000
+    recipe: dict[str, Any] = dict(row.recipe)
+    recipe["learning_rate"] = float(recipe["learning_rate"]) / 2
+    for key in ("max_tokens_trained", "epochs"):
+        if recipe.get(key) is not None:
+            recipe[key] = type(recipe[key])(recipe[key] / 2)
+    checked = recipe_from({**recipe, **(changes or {})}, "the mending run's recipe")
+    source = (stored.source if stored else "") or str(dataset.manifest["workflow"])
+    number = 1 + int(row.name.rpartition("-mended")[2] or 1) if "-mended" in row.name else 1
+    name = row.name.rpartition("-mended")[0] if "-mended" in row.name else row.name
+    name = f"{name}-mended{number if number > 1 else ''}"
+    return Mend(row.id, dataset.id, source, through, dialogues, seed, name, recipe_dict(checked))
+
+
+def launch_mend(home: Home, plan: Mend) -> str:
+    """Start the mending job; returns its id. The same plan again joins it, goes on with it, or finds it done."""
+    return launch(home, "mend", asdict(plan), f"mend {plan.name}").id
+
+
+def main(ctx: JobContext) -> dict[str, Any]:
+    """Entry point of the job kind `mend`; `args` are the fields of `Mend`. Returns ids of the data set and the run."""
+    plan = Mend(**{**ctx.args, "through": tuple(ctx.args["through"])})
+    workflow = load_workflow(plan.workflow)
+    order = Order(plan.workflow, plan.dialogues, 0, 0, 0, plan.seed, plan.writer, workflow_hash(workflow), plan.through)
+    ctx.stage("dialogues", f"{plan.dialogues} through {', '.join(plan.through)}")
+    _watch(ctx, launch(ctx.home, "generate", asdict(order), f"more dialogues for {workflow.name}").id)
+    ctx.stage("data set", "the old one with the new dialogues; dev and test stay as they are")
+    with connect(ctx.home) as rec:
+        old = find_dataset(rec, plan.dataset)
+        if old.workflow_id != workflow_hash(workflow):
+            raise UserError(f"{plan.workflow} has changed since data set {old.name} was built; build it again")
+        scenarios = {s.id for s in planned_scenarios(workflow, order, "train")}
+        dataset = extend_dataset(rec, workflow, old, scenarios, f"{old.name}+{len(plan.through)}")
+        origin = get_run(rec, plan.run)
+    ctx.stage("training", f"goes on from {origin.name if origin else plan.run}; the run is a job of its own")
+    run = launch_run(
+        ctx.home, dataset.id, recipe_from(plan.recipe), name=plan.name, start_from=plan.run, probe=PATH_PROBE
+    )
+    return {"dataset": dataset.id, "run": run.id, "added": dataset.manifest["added"]}
+
+
+def _watch(ctx: JobContext, job_id: str) -> None:
+    """Pass on a part's progress until it ends; stopping the whole stops the part."""
+    offset = 0
+    while True:
+        now = status(ctx.home, job_id)  # before the events, so that none is missed after the end
+        events, offset = tail_events(ctx.home, job_id, offset)
+        for event in events:
+            if event["type"] == "progress":
+                ctx.progress(event.get("done", 0), event.get("total"), str(event.get("unit", "")))
+        if ctx.stopping:
+            stop(ctx.home, job_id)
+            raise Stopped
+        if now.state in ENDED:
+            break
+        ctx.sleep(0.3)
+    if now.state != "done":
+        raise UserError(f"{now.title}: {now.error or now.state}")
