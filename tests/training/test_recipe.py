@@ -7,6 +7,7 @@ import pytest
 
 from workbench.errors import UserError
 from workbench.training.recipe import Lora, load_recipe, presets, recipe_dict, recipe_from
+from workbench.workflow.hashing import digest
 
 
 def test_every_preset_loads_and_survives_a_round_trip_through_json() -> None:
@@ -51,3 +52,16 @@ def test_what_is_no_recipe_is_refused_in_one_line(tmp_path: Path) -> None:
             load_recipe(str(file))
     with pytest.raises(UserError, match="no such preset"):
         load_recipe("nothing")
+
+
+@pytest.mark.parametrize(
+    ("preset", "run"),
+    [("demo", "eef968ad8de6d56d"), ("smoke", "d3ab43aad4e17feb"), ("paper-travel", "88b43f2623f94d3b")],
+)
+def test_keys_that_came_later_leave_the_ids_of_earlier_runs_alone(preset: str, run: str) -> None:
+    recipe = recipe_dict(load_recipe(preset))
+    args = {"dataset": "d" * 16, "recipe": recipe, "name": "x", "from": None, "probe": None}
+    assert digest(["train", args]) == run
+    changed = recipe_dict(load_recipe(preset, {"weights": "bf16"}))
+    assert changed == {**recipe, "weights": "bf16"}
+    assert recipe_from(changed).weights == "bf16"

@@ -48,7 +48,7 @@ class Events(list[dict[str, Any]]):
 
 
 def run(base: Path, folder: Path, recipe: Recipe = RECIPE, **options: Any) -> tuple[Any, Events]:
-    from workbench.training.trainer import train
+    from workbench.training.loop import train
 
     events = Events()
     return train(recipe, base, EXAMPLES[:20], EXAMPLES[20:], folder, report=events, **options), events
@@ -177,8 +177,58 @@ def test_out_of_memory_names_the_setting_that_helps(
     evaluate = dataclasses.replace(RECIPE)
     monkeypatch.setattr("workbench.training.loop._Run.dev_loss", lambda self: 1.0)
     monkeypatch.setattr(network, "_cross_entropy", full)
-    with pytest.raises(UserError, match="micro_batch_tokens: 75"):
-        run(tiny, tmp_path, evaluate)
+    with pytest.raises(UserError, match=r"resume .* --set activation_checkpointing=true") as caught:
+        run(tiny, tmp_path, dataclasses.replace(evaluate, micro_batch_tokens=300))
+    assert "micro_batch_tokens=150 (the batch stays the same)" in str(caught.value)
+
+
+def test_a_gpu_that_is_gone_is_told_and_the_run_goes_on_when_it_is_back(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[Any, Events, Path]
+) -> None:
+    from workbench.training import network
+
+    plain, calls = network._cross_entropy, []
+
+    def vanished(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 16:
+            raise RuntimeError("CUDA error: GPU is lost\nCUDA kernel errors might be asynchronously reported")
+        return plain(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "_cross_entropy", vanished)
+        with pytest.raises(ServiceError, match=r"the GPU failed at step \d+ \(CUDA error: GPU is lost\)") as caught:
+            run(tiny, tmp_path)
+    assert "untouched" in str(caught.value)
+    summary, _ = run(tiny, tmp_path)
+    assert summary.dev_loss == whole[0].dev_loss
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_save_costs_only_that_save(
+    tiny: Path, tmp_path: Path, whole: tuple[Any, Events, Path]
+) -> None:
+    """The operating system refuses to let a file grow, as a quota does; the library that writes weights meets it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    seen: list[int] = []
+
+    def stopping() -> bool:
+        seen.append(1)
+        if len(seen) == 7:  # after the checkpoint of step 4, before that of step 8
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        return False
+
+    try:
+        with pytest.raises(ServiceError, match="the last good checkpoint is untouched: free some space, then resume"):
+            run(tiny, tmp_path, dataclasses.replace(RECIPE, eval_every=100), stopping=stopping)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000004"]
+    summary, events = run(tiny, tmp_path, dataclasses.replace(RECIPE, eval_every=100))
+    assert events.of("start")[0]["step"] == 4
+    assert events.losses().items() <= whole[1].losses().items()
+    assert summary.status == "done"
 
 
 def test_patience_ends_a_run_that_no_longer_gets_better(

@@ -11,7 +11,7 @@ import torch
 
 from tests.training.conftest import dialogue
 from tests.training.test_trainer import RECIPE
-from workbench.training.trainer import train
+from workbench.training.loop import train
 
 
 def main(base: str, folder: str) -> None:

@@ -26,6 +26,18 @@ def set_run(rec: Record, run_id: str, status: str, summary: Mapping[str, object]
     rec.execute("UPDATE runs SET status = ?, summary = coalesce(?, summary) WHERE id = ?", (status, text, run_id))
 
 
+def set_run_name(rec: Record, run_id: str, name: str) -> None:
+    """Give a run another name."""
+    rec.execute("UPDATE runs SET name = ? WHERE id = ?", (name, run_id))
+
+
+def remove_run(rec: Record, run_id: str) -> None:
+    """Take a run and its job out of the record; what was said with it stays."""
+    with rec.write():
+        rec.execute("DELETE FROM jobs WHERE id = (SELECT job_id FROM runs WHERE id = ?)", (run_id,))
+        rec.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+
 def get_run(rec: Record, run_id: str) -> RunRow | None:
     """The run with this id, or None."""
     row = rec.one("SELECT * FROM runs WHERE id = ?", (run_id,))

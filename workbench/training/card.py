@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.home import Home
+from workbench.store import connect
+from workbench.store.datasets import get_dataset
+from workbench.store.rows import DatasetRow
 from workbench.training.launch import versions
 
 
-def write_cards(folder: Path, args: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+def write_cards(home: Home, folder: Path, args: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
     """Write README.md into the `best` and `last` folders of a finished run."""
-    text = model_card(folder.name, args, summary)
+    with connect(home, readonly=True) as record:
+        dataset = get_dataset(record, args["dataset"])
+    text = model_card(folder.name, args, summary, dataset)
     for name in ("best", "last"):
         if (folder / name).is_dir():
             aside = folder / name / ".README.md"
@@ -20,7 +26,7 @@ def write_cards(folder: Path, args: Mapping[str, Any], summary: Mapping[str, Any
             aside.replace(folder / name / "README.md")
 
 
-def model_card(run: str, args: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+def model_card(run: str, args: Mapping[str, Any], summary: Mapping[str, Any], dataset: DatasetRow | None = None) -> str:
     """The card as Markdown with the hub's YAML head."""
     recipe = args["recipe"]
     figures = {
@@ -42,7 +48,8 @@ library_name: transformers
 A conversation workflow compiled into the weights of {recipe["base"]} by workbench. It follows that one procedure; it
 is no general assistant. Chat template: ChatML, saved with the tokenizer; the agent opens the conversation.
 
-- run: `{run}`, data set: `{args["dataset"]}`{f", continued from run `{args['from']}`" if args.get("from") else ""}
+- run: `{run}`{f", continued from run `{args['from']}`" if args.get("from") else ""}
+- data set: {_dataset(args["dataset"], dataset)}
 - versions: {", ".join(f"{name} {number}" for name, number in versions().items())}
 
 | | |
@@ -54,3 +61,14 @@ Recipe:
 {json.dumps(recipe, indent=2, sort_keys=True)}
 ```
 """
+
+
+def _dataset(name: str, row: DatasetRow | None) -> str:
+    if row is None:
+        return f"`{name}`"
+    sizes, writers = row.manifest.get("sizes"), row.manifest.get("writers")
+    counted = ", ".join(f"{n} {split}" for split, n in sizes.items()) if isinstance(sizes, dict) else "size unknown"
+    by = f", written by {', '.join(map(str, writers))}" if isinstance(writers, list) else ""
+    return (
+        f"{row.name} `{row.id}` ({counted} dialogues{by}), workflow {row.manifest.get('workflow')} `{row.workflow_id}`"
+    )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from workbench.errors import ServiceError
 
 _MARKER = "state.json"
@@ -74,9 +76,15 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> None:
         for file in sorted(aside.iterdir()):
             _fsync(file)
         _fsync(aside)
-    except OSError as error:
+    except (
+        OSError,
+        SafetensorError,
+    ) as error:  # the library that writes weights has an error of its own for a full disk
         shutil.rmtree(aside, ignore_errors=True)
-        raise ServiceError(f"cannot write {target}: {error.strerror or error}; free some space, then resume") from error
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ServiceError(
+            f"cannot write {target}: {why}; the last good checkpoint is untouched: free some space, then resume"
+        ) from error
     old = target.with_name(f".aside-old-{target.name}-{os.getpid()}")
     if target.exists():
         target.rename(old)

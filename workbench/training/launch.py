@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -13,14 +15,19 @@ import workbench
 from workbench.dialogue.datasets import find_dataset
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.jobs import launch
+from workbench.jobs import ENDED, launch, status
+from workbench.jobs.folder import write_json
 from workbench.store import connect
 from workbench.store.find import find
 from workbench.store.rows import RunRow
-from workbench.store.runs import get_run, put_run, runs, set_run
-from workbench.training.recipe import Recipe, load_recipe, recipe_dict
+from workbench.store.runs import get_run, put_run, remove_run, runs, set_run, set_run_name
+from workbench.text import clean, clean_line
+from workbench.training.recipe import FREE, Recipe, load_recipe, recipe_dict, recipe_from
 
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors")
+
+PATH_PROBE = "workbench.evaluation.probe:path_probe"
+"""Makes the path pass-rate that runs report while they learn; a name, since evaluation stands above this room."""
 
 
 def launch_run(
@@ -102,6 +109,90 @@ def run_folder(home: Home, run_id: str) -> Path:
     if not (best / "config.json").is_file():
         raise UserError(f"run {run.name} has no checkpoint yet: wait for its first evaluation (`workbench train logs`)")
     return best
+
+
+def known_speed(home: Home, recipe: Recipe) -> float | None:
+    """Tokens a second, evaluations included, of the newest finished run on the same base model, all its parameters."""
+    if not home.database.exists():
+        return None
+    for run in all_runs(home):
+        tokens, seconds = run.summary.get("tokens"), run.summary.get("seconds")
+        same = all(run.recipe.get(k) == getattr(recipe, k) for k in ("base", "lora", "precision"))
+        if run.status == "done" and same and isinstance(tokens, int) and isinstance(seconds, float) and seconds > 0:
+            return tokens / seconds
+    return None
+
+
+def changes_of(folder: Path) -> dict[str, Any]:
+    """Keys of the recipe that were changed for resuming the run in this folder (`change_run`)."""
+    file = folder / "changes.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def change_run(home: Home, run_id: str, changes: Mapping[str, Any]) -> None:
+    """Change keys of a run's recipe that do not touch what it learns (FREE), before it is resumed.
+
+    Raises UserError for any other key, and for a value that is not allowed.
+    """
+    if not changes:
+        return
+    run = find_run(home, run_id)
+    for key in changes:
+        if key not in FREE:
+            raise UserError(
+                f"{key} decides what the run learns and cannot change on the way (these can: {', '.join(sorted(FREE))}); "
+                f"start a new run with `train start … --from {run.name} --set {key}=…`"
+            )
+    folder = home.jobs / (run.job_id or run.id)
+    merged = {**changes_of(folder), **changes}
+    recipe_from({**run.recipe, **merged}, "the changed recipe")
+    write_json(folder / "changes.json", merged)
+
+
+def rename_run(home: Home, run_id: str, name: str) -> None:
+    """Give a run another name; its id and its agents' conversations stay what they are."""
+    cleaned = clean_line(name, 80)
+    if not cleaned:
+        raise UserError("the new name is empty")
+    with connect(home) as record:
+        set_run_name(record, run_id, cleaned)
+
+
+def note_of(home: Home, run_id: str) -> str:
+    """What somebody noted about a run ("" if nothing)."""
+    file = home.jobs / run_id / "note.txt"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def write_note(home: Home, run_id: str, text: str) -> None:
+    """Keep a note beside the run, in its folder; an empty one is removed."""
+    file = home.jobs / run_id / "note.txt"
+    if clean(text).strip():
+        file.write_text(clean(text).strip(), encoding="utf-8")
+    else:
+        file.unlink(missing_ok=True)
+
+
+def run_size(home: Home, run_id: str) -> int:
+    """Bytes that a run's folder takes."""
+    return sum(f.stat().st_size for f in (home.jobs / run_id).rglob("*") if f.is_file() and not f.is_symlink())
+
+
+def delete_run(home: Home, run_id: str) -> int:
+    """Remove a run, its checkpoints and models for good; returns the bytes freed. Conversations with it stay.
+
+    Raises UserError while it is at work.
+    """
+    run = find_run(home, run_id)
+    job_id = run.job_id or run.id
+    if (home.jobs / job_id / "job.json").exists() and status(home, job_id).state not in ENDED:
+        raise UserError(f"run {run.name} is at work: `workbench train stop {run.id}` first")
+    size = run_size(home, job_id)
+    with connect(home) as record:
+        remove_run(record, run.id)
+    shutil.rmtree(home.jobs / job_id, ignore_errors=True)
+    return size
 
 
 def note_run(home: Home, run_id: str, status: str, summary: Mapping[str, Any] | None = None) -> None:

@@ -8,36 +8,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from safetensors.torch import load_file
 
 from workbench.errors import ServiceError, UserError
-from workbench.training import checkpoints, network
+from workbench.training import checkpoints, network, world
 from workbench.training.answering import Probe, ProbeReport, answer_with, replay
 from workbench.training.base import save_model, set_end_token
 from workbench.training.encoding import Encoded, encode, pack
+from workbench.training.flops import flops_per_token, peak
 from workbench.training.plan import Plan, plan
 from workbench.training.readings import readings
-from workbench.training.recipe import Recipe, learning_rate, recipe_dict
+from workbench.training.recipe import FREE, Recipe, learning_rate, recipe_dict
 
-_FREE = frozenset(
-    [
-        "base",
-        "eval_every",
-        "probe_every",
-        "save_every",
-        "keep",
-        "dev_limit",
-        "early_stopping",
-        "best_by",
-        "activation_checkpointing",
-    ]
-)
-"""Keys of a recipe that may change between a checkpoint and its resumption: they do not change the updates."""
+_PATIENT = InitProcessGroupKwargs(timeout=timedelta(hours=2))
+"""While the first process talks to the model the others wait; torch's usual ten minutes would end the run."""
 
 Report = Callable[..., None]
 """Called as `report(type, **data)` with the event types of a job: start, metric, eval, sample, checkpoint, stop."""
@@ -113,17 +103,25 @@ class _Run:
         probe: Probe | None,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.folder, self.report = recipe, folder, report
-        self.accelerator = Accelerator(mixed_precision="no")
+        self.recipe, self.folder = recipe, folder
+        self.accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[_PATIENT])
+        self.report: Report = report if world.is_first() else _silent
         self.device = self.accelerator.device
         self.precision = network.precision(recipe, self.device)
         self.model, self.tokenizer = network.load(base, recipe)
         self.train = encode_all(train_examples, self.tokenizer, recipe)
         self.dev = encode_all(dev_examples, self.tokenizer, recipe)[: recipe.dev_limit]
-        self.plan: Plan = plan([len(e.ids) for e in self.train], recipe, self.accelerator.num_processes)
-        self.optimisers = network.optimisers(self.model, recipe)
-        prepared = self.accelerator.prepare(network.PackedLoss(self.model), *self.optimisers)
-        self.loss, self.optimisers = prepared[0], list(prepared[1:])
+        self.plan: Plan = plan([len(e.ids) for e in self.train], recipe, world.size())
+        self.shards = recipe.shard and world.size() > 1
+        if self.shards:
+            loss = network.PackedLoss(self.model.to(self.device))
+            self.loss: Any = world.shard(loss, network.layers(self.model), self.device)
+            self.optimisers = network.optimisers(self.model, recipe)
+        else:
+            self.optimisers = network.optimisers(self.model, recipe)
+            prepared = self.accelerator.prepare(network.PackedLoss(self.model), *self.optimisers)
+            self.loss, self.optimisers = prepared[0], list(prepared[1:])
+        self.work, self.peak, self.peak_from = self._flops()
         self.probe = probe or replay([list(e["messages"]) for e in dev_examples[:2]])
         self.state = _State()
 
@@ -145,24 +143,29 @@ class _Run:
             threads=torch.get_num_threads(),
             examples=len(self.train),
             dev_examples=len(self.dev),
+            processes=world.size(),
+            flops_per_token=self.work,
+            peak_flops=self.peak,
+            peak_from=self.peak_from,
             recipe=recipe_dict(self.recipe),
         )
         if self.state.step == 0:
             self._evaluate(probe=True)
         status = "done"
         while self.state.step < steps:
-            with _causes(self.recipe, self.state.step + 1):
+            with _causes(self.folder, self.recipe, self.state.step + 1):
                 self._step()
-            last = self.state.step == steps
-            if last or self.state.step % self.recipe.eval_every == 0:
-                self._evaluate(probe=last or self.state.step % self.recipe.probe_every == 0)
-                if self.recipe.early_stopping and self.state.stale >= self.recipe.early_stopping:
-                    self.report(
-                        "log", text=f"early stop at step {self.state.step}: {self.state.stale} evaluations no better"
-                    )
-                    self._save()
-                    break
-            stop = stopping()
+                last = self.state.step == steps
+                evaluates = last or self.state.step % self.recipe.eval_every == 0
+                if evaluates:
+                    self._evaluate(probe=last or self.state.step % self.recipe.probe_every == 0)
+            if evaluates and self.recipe.early_stopping and self.state.stale >= self.recipe.early_stopping:
+                self.report(
+                    "log", text=f"early stop at step {self.state.step}: {self.state.stale} evaluations no better"
+                )
+                self._save()
+                break
+            stop = world.any_of(stopping(), self.device)
             if stop or last or self.state.step % self.recipe.save_every == 0:
                 self._save()
             if stop and not last:
@@ -176,22 +179,22 @@ class _Run:
         recipe, state = self.recipe, self.state
         batches = [pack([self.train[i] for i in micro]) for micro in self.plan.steps[state.step]]
         targets = sum(len(b.targets) for b in batches)
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine = batches[rank::world]
+        mine = batches[world.rank() :: world.size()]
         total = torch.zeros((), device=self.device)
         for i, batch in enumerate(mine):
-            last = i + 1 == len(mine)
-            with nullcontext() if last else self.accelerator.no_sync(self.loss), self._autocast():
+            with self._synced(i + 1 == len(mine)), self._autocast():
                 loss = self.loss(**network.tensors(batch, self.device))
-                self.accelerator.backward(loss * (world / targets))
+                self.accelerator.backward(loss * (world.size() / targets))
             total += loss.detach()
         value = float(self.accelerator.reduce(total, "sum")) / targets
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), recipe.grad_clip))
+        clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.grad_clip)
+        norm = float(world.whole(clipped))
         step, steps = state.step + 1, len(self.plan.steps)
         if not (math.isfinite(value) and math.isfinite(norm)):
+            origin = f"--from {self.folder.name} " if (self.folder / "best").exists() else ""
             raise UserError(
-                f"training stopped at step {step}: the loss is {value:g}, the gradient norm {norm:g}; the last checkpoint "
-                f"is good: start --from this run with a learning_rate below {recipe.learning_rate:g} or precision: fp32"
+                f"training stopped at step {step}: the loss is {value:g}, the gradient norm {norm:g}; the last checkpoint is "
+                f"good: `workbench train start … {origin}--set learning_rate={recipe.learning_rate / 2:g}`"
             )
         rate = learning_rate(recipe, step, steps)
         for optimiser in self.optimisers:
@@ -217,6 +220,7 @@ class _Run:
             tokens=state.tokens,
             tokens_per_s=tokens / took,
             step_time=took,
+            mfu=self.work * tokens / took / (self.peak * world.size()),
             seconds=state.seconds,
             epoch=self.plan.epochs * step / steps,
             **read,
@@ -228,19 +232,20 @@ class _Run:
         state = self.state
         state.dev_loss = self.dev_loss() if self.dev else math.nan
         found = ProbeReport()
-        copy = None
-        if probe and self.accelerator.is_main_process:
-            copy = self._copy()
+        copy = self._copy() if probe else None
+        if copy is not None:
             with torch.random.fork_rng():  # a probe that draws numbers must not change the run
                 found = self.probe(answer_with(copy, self.tokenizer))
-            state.pass_rate = found.pass_rate
-        score = state.dev_loss
-        if self.recipe.best_by == "pass_rate" and found.pass_rate is not None:
-            score = -found.pass_rate
+        if probe:
+            rate = world.agreed(math.nan if found.pass_rate is None else found.pass_rate, self.device)
+            state.pass_rate = None if math.isnan(rate) else rate
+        score = world.agreed(state.dev_loss, self.device)
+        if self.recipe.best_by == "pass_rate" and probe and state.pass_rate is not None:
+            score = -state.pass_rate
         better = not self.dev or score < state.best_score
         if better and state.step > 0:
             state.best_score, state.best_step, state.best_dev_loss, state.stale = score, state.step, state.dev_loss, 0
-            self._deploy("best", copy)
+            self._deploy("best", copy, made=probe)
         elif state.step > 0:
             state.stale += 1
         state.seconds += time.perf_counter() - began
@@ -263,7 +268,7 @@ class _Run:
         """Mean loss per trained token of the dev examples, packed like the training data."""
         self.loss.eval()
         total = count = 0.0
-        with torch.inference_mode(), self._autocast():
+        with torch.no_grad() if self.shards else torch.inference_mode(), self._autocast():
             for group in _groups(self.dev, self.recipe.micro_batch_tokens):
                 packed = pack(group)
                 total += float(self.loss(**network.tensors(packed, self.device)))
@@ -272,35 +277,69 @@ class _Run:
         return total / count
 
     def _autocast(self) -> Any:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        enabled = self.precision == "bf16" and self.recipe.weights == "fp32"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _synced(self, last: bool) -> Any:
+        """Gradients travel between processes with a step's last micro-batch only."""
+        if self.shards:
+            self.loss.set_requires_gradient_sync(last)
+            return nullcontext()
+        return nullcontext() if last else self.accelerator.no_sync(self.loss)
+
+    def _flops(self) -> tuple[float, float, str]:
+        """Operations a token of this data, those a second of one device, and where the second figure is from."""
+        count = sum(p.numel() for p in self.model.parameters())
+        lengths = [len(e.ids) for e in self.train]
+        trained = sum(e.trained for e in self.train)
+        config = self.model.config.get_text_config().to_dict()
+        work = flops_per_token(count, config, sum(n * n for n in lengths) / sum(lengths), trained / sum(lengths))
+        return (work, *peak(self.device, self.precision))
 
     def _copy(self) -> Any:
+        """The model as it would be deployed, in the first process (None in others, which must ask too)."""
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        copy = network.deployable(self.accelerator.unwrap_model(self.loss).model, dtype)
-        set_end_token(copy, self.tokenizer)
+        model = self.model if self.shards else self.accelerator.unwrap_model(self.loss).model
+        if not (self.shards or world.is_first()):
+            return None
+        copy = network.deployable(model, dtype)
+        if copy is not None:
+            set_end_token(copy, self.tokenizer)
         return copy
 
-    def _deploy(self, name: str, copy: Any = None) -> None:
-        """Write the model in its deployment form to `folder/name`, replacing what was there in one rename."""
-        if not self.accelerator.is_main_process:
+    def _deploy(self, name: str, copy: Any = None, *, made: bool = False) -> None:
+        """Write the model in its deployment form to `folder/name`, replacing what was there in one rename.
+
+        `made`: the copy was made already, in the first process.
+        """
+        model = copy if made else self._copy()
+        if model is None:
             return
-        model = copy if copy is not None else self._copy()
         checkpoints.require_space(self.folder, sum(p.numel() * p.element_size() for p in model.parameters()))
         checkpoints.write_folder(self.folder / name, lambda aside: save_model(model, self.tokenizer, aside))
 
     def _save(self) -> None:
-        if not self.accelerator.is_main_process:
-            return
         began = time.perf_counter()
-        model = self.accelerator.unwrap_model(self.loss).model
         groups = {
-            "weights": {name: p for name, p in model.named_parameters() if p.requires_grad},
+            "weights": {name: p for name, p in self.model.named_parameters() if p.requires_grad},
             "optimiser": network.optimiser_tensors(self.optimisers),
-            "random": {"torch": torch.get_rng_state()},
+            "random": self._random_state(),
         }
+        if self.shards:
+            groups = {**groups, **{name: world.gathered(groups[name]) for name in ("weights", "optimiser")}}
+        if not world.is_first():
+            return
         saved = {**asdict(self.state), "plan": self._digest()}
         place = checkpoints.save(self.folder / "checkpoints", self.state.step, groups, saved, self.recipe.keep)
         self.report("checkpoint", step=self.state.step, path=str(place), took=time.perf_counter() - began)
+
+    def _random_state(self) -> dict[str, Any]:
+        """The random states of all processes: `torch` (and `cuda`) of the first, `torch.1` of the second …"""
+        found = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            found["cuda"] = torch.cuda.get_rng_state(self.device)
+        parts = {name: world.everyones(state) for name, state in found.items()}
+        return {f"{name}.{r}" if r else name: s for name, states in parts.items() for r, s in enumerate(states)}
 
     def _resume(self) -> None:
         found = checkpoints.newest(self.folder / "checkpoints")
@@ -310,14 +349,16 @@ class _Run:
             raise UserError(
                 f"{self.folder} holds a run with another recipe or data set; choose another folder to start anew"
             )
-        model = self.accelerator.unwrap_model(self.loss).model
         weights = load_file(found.folder / "weights.safetensors")
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
+            for name, parameter in self.model.named_parameters():
                 if parameter.requires_grad:
-                    parameter.copy_(weights[name])
+                    parameter.copy_(world.like(weights[name], parameter))
         network.restore_optimisers(self.optimisers, load_file(found.folder / "optimiser.safetensors"))
-        torch.set_rng_state(load_file(found.folder / "random.safetensors")["torch"])
+        random, mine = load_file(found.folder / "random.safetensors"), f".{world.rank()}" if world.rank() else ""
+        torch.set_rng_state(random[f"torch{mine}"])
+        if self.device.type == "cuda" and f"cuda{mine}" in random:
+            torch.cuda.set_rng_state(random[f"cuda{mine}"], self.device)
         self.state = _State(**{k: v for k, v in found.state.items() if k != "plan"})
 
     def _digest(self) -> str:
@@ -325,7 +366,11 @@ class _Run:
         import hashlib
 
         recipe = recipe_dict(self.recipe)
-        data = [{k: v for k, v in recipe.items() if k not in _FREE}, self.plan.steps, [e.ids for e in self.train]]
+        data = [
+            {k: v for k, v in recipe.items() if k != "base" and k not in FREE},
+            self.plan.steps,
+            [e.ids for e in self.train],
+        ]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     def _summary(self, status: str) -> Summary:
@@ -346,21 +391,29 @@ class _Run:
         )
 
 
+def _silent(type: str, **data: Any) -> None:
+    """What a process reports that is not the first."""
+
+
 @contextmanager
-def _causes(recipe: Recipe, step: int) -> Iterator[None]:
+def _causes(folder: Path, recipe: Recipe, step: int) -> Iterator[None]:
     """Name the cause and the next step in one line where torch only names the symptom."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = str(error).lower()
+        text, line = str(error).lower(), (str(error).splitlines() or [""])[0]
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text:
+            half = max(recipe.max_length, recipe.micro_batch_tokens // 2)
             raise UserError(
-                f"out of memory at step {step}: set activation_checkpointing: true and resume, or start again with "
-                f"micro_batch_tokens: {recipe.micro_batch_tokens // 2} (the batch stays the same)"
+                f"out of memory at step {step}: `workbench train resume {folder.name} --set activation_checkpointing=true`"
+                + (f", or start again with --set micro_batch_tokens={half}" if half < recipe.micro_batch_tokens else "")
+                + " (the batch stays the same)"
             ) from error
-        if "cuda error" in text or "nccl" in text:
-            line = str(error).splitlines()[0]
-            raise ServiceError(f"the GPU failed at step {step} ({line}): resume when it is back") from error
+        if any(word in text for word in ("cuda error", "nccl", "gpu is lost", "cudnn", "acceleratorerror")):
+            raise ServiceError(
+                f"the GPU failed at step {step} ({line}); the last good checkpoint is untouched: "
+                f"`workbench train resume {folder.name}` when it is back (`nvidia-smi` lists it)"
+            ) from error
         raise
 
 

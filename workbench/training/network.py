@@ -13,9 +13,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from workbench.errors import UserError
-from workbench.training import attention
+from workbench.training import attention, world
 from workbench.training.encoding import Packed
 from workbench.training.recipe import Lora, Recipe
+from workbench.training.rounding import RoundingAdamW
 
 _CHUNK = 2048
 """Rows of logits held at once: 2,048 × 49,152 fp32 are 0.4 GB. More rows are recomputed in the backward pass."""
@@ -63,12 +64,17 @@ def tensors(packed: Packed, device: torch.device) -> dict[str, Any]:
 
 
 def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
-    """Model (fp32 weights, training mode) and tokenizer of a folder in Hugging Face format. Never remote code."""
+    """Model (weights as the recipe holds them, training mode) and tokenizer of a folder in Hugging Face format.
+
+    Never remote code.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     attend = attention.choose(AutoConfig.from_pretrained(folder))
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attend)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32 if recipe.weights == "fp32" else torch.bfloat16, attn_implementation=attend
+    )
     if recipe.activation_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
@@ -93,14 +99,39 @@ def _with_adapters(model: Any, lora: Lora) -> Any:
     return get_peft_model(model, config)
 
 
-def deployable(model: Any, dtype: torch.dtype) -> Any:
-    """A copy in `dtype`, in evaluation mode, adapters merged: what is probed and saved while training goes on."""
-    duplicate = copy.deepcopy(model)
+def deployable(model: Any, dtype: torch.dtype) -> Any | None:
+    """A copy in `dtype`, in evaluation mode, adapters merged: what is probed and saved while training goes on.
+
+    Of a sharded model the first process gets the copy, the others help and get None.
+    """
+    duplicate = copy.deepcopy(model) if not is_sharded(model) else _gathered_copy(model)
+    if duplicate is None:
+        return None
     if hasattr(duplicate, "merge_and_unload"):
         duplicate = duplicate.merge_and_unload()
     duplicate.to(dtype).eval()
     duplicate.set_attn_implementation("sdpa")
     duplicate.config.use_cache = True
+    return duplicate
+
+
+def layers(model: Any) -> list[nn.Module]:
+    """The model's decoder layers, the units of sharding."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return list(inner.base_model.layers)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether its parameters lie in several processes."""
+    return any(hasattr(p, "full_tensor") for p in model.parameters())
+
+
+def _gathered_copy(model: Any) -> Any | None:
+    weights = world.gathered(model.state_dict())
+    if not weights:
+        return None
+    duplicate = type(model)._from_config(copy.deepcopy(model.config), dtype=torch.float32)
+    duplicate.load_state_dict(weights)
     return duplicate
 
 
@@ -130,8 +161,11 @@ def optimisers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
         {"params": decay, "weight_decay": recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
+    given = [g for g in groups if g["params"]]
     found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+        torch.optim.AdamW(given, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+        if recipe.weights == "fp32"
+        else RoundingAdamW(given, lr=recipe.learning_rate, betas=recipe.betas, rounding=recipe.rounding)
     ]
     if muon:
         matrices = [p for name, p in named if name in muon]
@@ -146,9 +180,10 @@ def optimisers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
 def disk_bytes(model: nn.Module, recipe: Recipe, kind: str) -> int:
     """What a run needs on disk at its peak: `keep` + 1 checkpoints (weights and optimiser), best, last, one more."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    states = 2 if recipe.optimiser == "adamw" else 1
+    states = (2 if recipe.optimiser == "adamw" else 1) + (recipe.weights == "bf16" and recipe.rounding == "kahan")
     deployed = sum(p.numel() for p in model.parameters()) * (2 if kind == "bf16" else 4)
-    return (recipe.keep + 1) * 4 * trained * (1 + states) + 3 * deployed
+    size = 4 if recipe.weights == "fp32" else 2
+    return (recipe.keep + 1) * size * trained * (1 + states) + 3 * deployed
 
 
 def optimiser_tensors(optimisers: Iterable[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
@@ -162,11 +197,12 @@ def optimiser_tensors(optimisers: Iterable[torch.optim.Optimizer]) -> dict[str, 
 
 
 def restore_optimisers(optimisers: Iterable[torch.optim.Optimizer], saved: dict[str, torch.Tensor]) -> None:
-    """Put back what `optimiser_tensors` gave."""
+    """Put back what `optimiser_tensors` gave, sharded as the parameters are."""
     for o, optimiser in enumerate(optimisers):
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in saved.items():
             owner, index, key = name.split(".")
             if int(owner) == o:
-                state.setdefault(int(index), {})[key] = value
+                state.setdefault(int(index), {})[key] = world.like(value, parameters[int(index)])
         optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

@@ -62,6 +62,14 @@ class Recipe:
     save_every: int = 50
     keep: int = 1
     lora: Lora | None = field(default=None)
+    weights: Literal["fp32", "bf16"] = "fp32"
+    """How weights are held: fp32, or bf16 (a third of the memory), whose updates need `rounding`."""
+    rounding: Literal["stochastic", "kahan", "nearest"] = "stochastic"
+    """How an update reaches bf16 weights. `nearest` loses small ones: it is there to show that."""
+    processes: int = 1
+    """Processes (GPUs) that train together, started by `accelerate launch`."""
+    shard: bool = False
+    """FSDP2: each process holds a part of weights, gradients and optimiser, instead of all of them."""
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -124,10 +132,31 @@ def recipe_from(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
     return recipe
 
 
+_LATER = frozenset(["weights", "rounding", "processes", "shard"])
+"""Keys that came after the first runs: left out at their defaults, so that an old recipe keeps its runs' ids."""
+
+
+FREE = frozenset(
+    [
+        "eval_every",
+        "probe_every",
+        "save_every",
+        "keep",
+        "dev_limit",
+        "early_stopping",
+        "best_by",
+        "activation_checkpointing",
+    ]
+)
+"""Keys that may change between a checkpoint and its resumption: they do not change the updates."""
+
+
 def recipe_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON data; `recipe_from` reads it back to an equal recipe."""
     data = dataclasses.asdict(recipe)
-    return {**data, "betas": list(recipe.betas)}
+    usual = {f.name: f.default for f in dataclasses.fields(Recipe)}
+    kept = {k: v for k, v in data.items() if k not in _LATER or v != usual[k]}
+    return {**kept, "betas": list(recipe.betas)}
 
 
 def schema() -> dict[str, Any]:
@@ -166,6 +195,10 @@ def schema() -> dict[str, Any]:
         "best_by": {"enum": ["dev_loss", "pass_rate"]},
         "save_every": positive,
         "keep": positive,
+        "weights": {"enum": ["fp32", "bf16"]},
+        "rounding": {"enum": ["stochastic", "kahan", "nearest"]},
+        "processes": positive,
+        "shard": {"type": "boolean"},
         "lora": {
             "type": ["object", "null"],
             "properties": {"rank": positive, "alpha": positive, "dropout": share, "targets": {"type": "string"}},
