@@ -53,6 +53,7 @@ def test_the_footer_holds_at_most_five_entries_in_80_columns(pane: str) -> None:
         agents=("a",),
         depth=0,
         session="s",
+        marked=("a",),
     )
     shown = footer(pane, state, SimpleNamespace(can_follow=True))
     assert len(shown) <= FOOTER_ENTRIES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -13,9 +13,6 @@ from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.text import clean_line
-
-PROBE = "workbench.evaluation.probe:path_probe"
-"""Makes the path pass-rate that every run reports while it learns."""
 
 
 @click.group(epilog=example("workbench train start travel_booking-default --recipe demo"))
@@ -37,6 +34,7 @@ def group() -> None:
 @click.option("--name", help="A name to find the run by (else the data set's and the recipe's).")
 @click.option("--seeds", type=click.IntRange(1, 64), default=1, help="So many runs that differ in the seed only.")
 @click.option("--dry-run", is_flag=True, help="Only tell what it would take, and whether it fits.")
+@click.option("--anyway", is_flag=True, help="Start it even if the estimate says that it cannot fit.")
 @click.option("--follow", "-f", is_flag=True, help="Watch it to its end; Ctrl+C leaves it running.")
 @json_option
 @pass_home
@@ -49,23 +47,25 @@ def start(
     name: str | None,
     seeds: int,
     dry_run: bool,
+    anyway: bool,
     follow: bool,
     as_json: bool,
 ) -> None:
     """Start a run on DATASET (an id or a name); the same command again joins it or goes on with it."""
-    from workbench.training.launch import launch_run, launch_seeds
+    from workbench.training.launch import PATH_PROBE, launch_run, launch_seeds
     from workbench.training.recipe import load_recipe
 
     checked = load_recipe(recipe, dict(_setting(s) for s in settings))
     if dry_run:
         _dry_run(home, dataset, checked, start_from, as_json)
         return
+    _refuse_misfits(home, dataset, checked, start_from, anyway)
     title = name or f"{dataset}-{recipe.rsplit('/', 1)[-1].removesuffix('.yaml')}"
-    options = {"start_from": start_from, "probe": PROBE}
+    options = {"start_from": start_from, "probe": PATH_PROBE}
     if seeds > 1:
         runs = launch_seeds(home, dataset, checked, seeds, title, **options)
     else:
-        runs = [launch_run(home, dataset, checked, name=title, start_from=start_from, probe=PROBE)]
+        runs = [launch_run(home, dataset, checked, name=title, start_from=start_from, probe=PATH_PROBE)]
     if not follow:
         emit(runs, as_json, lambda rows: "\n".join(f"{r.id}  {r.name}  (workbench train logs {r.id} -f)" for r in rows))
         return
@@ -75,45 +75,74 @@ def start(
     emit(results, as_json, lambda found: "\n".join(_result(run_id, end) for run_id, end in found.items()))
 
 
+@group.command(
+    epilog=example(
+        "workbench train mend last --dry-run",
+        "workbench train mend 3f2ab1c09d4e5f67 --dialogues 200 --set learning_rate=1e-4",
+    )
+)
+@click.argument("wanted", metavar="COMPARISON|CONVERSATION")
+@click.option("--agent", help="Which compiled agent of the comparison (else the first).")
+@click.option(
+    "--dialogues", type=click.IntRange(1), default=120, show_default=True, help="New ones for the weak branches."
+)
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a key of the recipe.")
+@click.option("--dry-run", is_flag=True, help="Only tell which branches are weak and what would be done.")
+@json_option
+@pass_home
+def mend(
+    home: Home,
+    wanted: str,
+    agent: str | None,
+    dialogues: int,
+    settings: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Write more dialogues for the branches that an agent got wrong, and go on from its run with them.
+
+    The data set grows, dev and test stay as they are; the new run starts from the old one's best checkpoint.
+    """
+    from workbench.evaluation.mend import find_weak, launch_mend, plan_mend
+
+    run, weak = find_weak(home, wanted, agent)
+    plan = plan_mend(home, run, weak, dialogues, dict(_setting(s) for s in settings))
+    job = None if dry_run else launch_mend(home, plan)
+
+    def render(data: Any) -> str:
+        rows = [(w.hub, w.edge, f"{w.wrong} of {w.n}", "yes" if w.edge in plan.through else "later") for w in weak]
+        told = f"{plan.dialogues} dialogues through {', '.join(plan.through)}, then a run from {plan.run} on {plan.dataset}"
+        started = f"\njob {job}  (workbench jobs tail {job} -f)" if job else ""
+        return table(("hub", "edge that was demanded", "wrong", "mended"), rows, right=[2]) + f"\n{told}{started}"
+
+    emit({"weak": weak, "plan": plan, "job": job}, as_json, render)
+
+
 def _dry_run(home: Home, dataset: str, recipe: Any, start_from: str | None, as_json: bool) -> None:
-    from workbench.training.base import base_model
-    from workbench.training.estimate import estimate, require_fit
-    from workbench.training.examples import load_examples
-    from workbench.training.launch import run_folder
+    from workbench.training.estimate import estimate_lines
+    from workbench.training.look import look_ahead
 
-    base = run_folder(home, start_from) if start_from else base_model(home, recipe.base)
-    found = estimate(recipe, base, load_examples(home, dataset)["train"], home.make().root, _known_speed(home, recipe))
-    emit(found, as_json, _render_estimate)
-    require_fit(recipe, found, base)
+    found, refusal = look_ahead(home, dataset, recipe, start_from, prepare=True)
 
+    def render(e: Any) -> str:
+        lines = estimate_lines(e)
+        width = max(map(len, lines))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 
-def _known_speed(home: Home, recipe: Any) -> float | None:
-    """Tokens a second of the newest finished run on the same base model."""
-    from workbench.training.launch import all_runs
-
-    for run in all_runs(home):
-        if run.status == "done" and run.recipe.get("base") == recipe.base and run.summary.get("tokens_per_s"):
-            return float(str(run.summary["tokens_per_s"]))
-    return None
+    emit(found, as_json, render)
+    if refusal:
+        raise UserError(refusal)
 
 
-def _render_estimate(e: Any) -> str:
-    from workbench.cli.follow import span
-    from workbench.training.estimate import gb
+def _refuse_misfits(home: Home, dataset: str, recipe: Any, start_from: str | None, anyway: bool) -> None:
+    """What cannot fit is told now and not by the job; a base model that is not here yet is looked at by the job."""
+    from workbench.training.base import ready_base
+    from workbench.training.look import look_ahead
 
-    lines = {
-        "dialogues": f"{e.examples:,}, the longest {e.longest} tokens, {e.too_long} above max_length",
-        "tokens": f"{e.tokens:,} through the model ({e.trained_share:.0%} carry a loss), {e.epochs:.2f} epochs",
-        "steps": f"{e.steps:,}, packs {e.efficiency:.0%} full",
-        "memory": f"{gb(e.memory_total)} of {gb(e.memory_available)} on {e.device}",
-        **{f"  {part}": gb(size) for part, size in e.memory.items()},
-        "disk": f"{gb(e.disk)} of {gb(e.disk_free)}",
-        "time": f"about {span(e.seconds)} at {e.tokens_per_s:.0f} tokens/s ({e.speed_from})"
-        if e.seconds
-        else "unknown",
-    }
-    width = max(map(len, lines))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    if not anyway and (start_from or ready_base(home, recipe.base)):
+        refusal = look_ahead(home, dataset, recipe, start_from)[1]
+        if refusal:
+            raise UserError(f"{refusal} (--anyway starts it all the same)")
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -154,12 +183,13 @@ def list_(home: Home, as_json: bool) -> None:
 def show(home: Home, run: str, as_json: bool) -> None:
     """Show one run: state, newest figures, result, recipe, data set, versions. RUN is an id, a name or "last"."""
     from workbench.jobs import status
-    from workbench.training.launch import find_run
+    from workbench.training.launch import find_run, note_of
 
     row = find_run(home, run)
     data = {
         "id": row.id,
         "name": row.name,
+        "note": note_of(home, row.job_id or row.id) or None,
         "dataset": row.dataset_id,
         "workflow": row.workflow_id,
         **_figures(status(home, row.job_id or row.id)),
@@ -211,17 +241,24 @@ def stop_(home: Home, run: str, as_json: bool) -> None:
     emit(found, as_json, lambda job: f"{job.id}  {job.state}: it saves after this step")
 
 
-@group.command("resume", epilog=example("workbench train resume last"))
+@group.command(
+    "resume", epilog=example("workbench train resume last", "workbench train resume last --set eval_every=100")
+)
 @click.argument("run")
+@click.option(
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a key that does not touch what it learns."
+)
 @click.option("--anyway", is_flag=True, help="Even if it may still run on a host that cannot be asked from here.")
 @json_option
 @pass_home
-def resume_(home: Home, run: str, anyway: bool, as_json: bool) -> None:
+def resume_(home: Home, run: str, settings: tuple[str, ...], anyway: bool, as_json: bool) -> None:
     """Go on with a run that stopped, failed or was lost, from its newest complete checkpoint."""
     from workbench.jobs import resume, status
-    from workbench.training.launch import find_run
+    from workbench.training.launch import change_run, find_run
 
-    job = resume(home, find_run(home, run).job_id or "", anyway=anyway)
+    row = find_run(home, run)
+    change_run(home, row.id, dict(_setting(s) for s in settings))
+    job = resume(home, row.job_id or "", anyway=anyway)
     emit(status(home, job.id), as_json, lambda now: f"{now.id}  {now.state}  {now.title}")
 
 
@@ -231,23 +268,97 @@ def resume_(home: Home, run: str, anyway: bool, as_json: bool) -> None:
 @pass_home
 def compare(home: Home, runs: tuple[str, ...], as_json: bool) -> None:
     """Put runs side by side: what differs in their recipes, and what came out."""
+    from workbench.training.compare import compare_runs, comparison_rows
     from workbench.training.launch import find_run
 
-    rows = [find_run(home, run) for run in runs]
-    keys = sorted({key for row in rows for key in row.recipe})
-    differing = [k for k in keys if len({json.dumps(row.recipe.get(k), sort_keys=True) for row in rows}) > 1]
-    figures = ("steps", "tokens", "tokens_per_s", "seconds", "train_loss", "best_dev_loss", "best_step", "pass_rate")
-    data = {
-        "runs": [{"id": row.id, "name": row.name, "dataset": row.dataset_id, "status": row.status} for row in rows],
-        "recipe": {key: [row.recipe.get(key) for row in rows] for key in differing},
-        "results": {key: [row.summary.get(key) for row in rows] for key in figures},
-    }
-    emit(data, as_json, lambda found: _render_comparison(found, [row.name for row in rows]))
+    def render(found: Any) -> str:
+        head, *rows = comparison_rows(found)
+        return (
+            table(head, rows, right=range(1, len(runs) + 1)) + f"\n{found.same} other keys of the recipe are the same"
+        )
+
+    emit(compare_runs([find_run(home, run) for run in runs]), as_json, render)
 
 
-def _render_comparison(data: Mapping[str, Any], names: Sequence[str]) -> str:
-    lines = [(key, *map(_cell, values)) for part in ("recipe", "results") for key, values in data[part].items()]
-    return table(("", *names), lines, right=range(1, len(names) + 1))
+@group.command(
+    epilog=example("workbench train curves last", "workbench train curves a b --metric dev_loss --by tokens --json")
+)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+@click.option(
+    "--metric", default="loss", show_default=True, help="loss, smooth, dev_loss, pass_rate, lr, grad_norm, mfu …"
+)
+@click.option("--by", "axis", type=click.Choice(["step", "time", "tokens"]), default="step", show_default=True)
+@click.option("--rows", type=click.IntRange(2), default=20, show_default=True, help="So many rows of the table.")
+@json_option
+@pass_home
+def curves(home: Home, runs: tuple[str, ...], metric: str, axis: Any, rows: int, as_json: bool) -> None:
+    """Print a metric of several runs side by side, by step, time or tokens (`smooth` is the smoothed loss)."""
+    from workbench.training.curves import CurveReader
+    from workbench.training.launch import find_run
+
+    found = {row.name: CurveReader(home, row.job_id or row.id).read() for row in (find_run(home, run) for run in runs)}
+    known = sorted({name for run in found.values() for name in run.curves})
+    if known and metric not in known:
+        raise UserError(f"no metric {metric} (there are: {', '.join(known)})")
+    lines = {name: [(p.x(axis), p.value) for p in run.curves.get(metric, ())] for name, run in found.items()}
+    every = sorted({x for points in lines.values() for x, _ in points})
+    chosen = sorted({every[round(i * (len(every) - 1) / (rows - 1))] for i in range(rows)}) if every else []
+
+    def at(points: list[tuple[float, float]], x: float) -> float | None:
+        before = [y for px, y in points if px <= x]
+        return before[-1] if before and x <= points[-1][0] else None
+
+    def render(_: Any) -> str:
+        cells = [[f"{x:,.0f}", *(_cell(at(points, x)) for points in lines.values())] for x in chosen]
+        return table((axis, *lines), cells, right=range(len(lines) + 1)) if cells else "nothing measured yet"
+
+    emit({name: [list(point) for point in points] for name, points in lines.items()}, as_json, render)
+
+
+@group.command(
+    epilog=example("workbench train rename last my-best-run", 'workbench train rename last "" --note "more hubs"')
+)
+@click.argument("run")
+@click.argument("name", default="")
+@click.option("--note", help="A note to keep beside it (an empty one removes it).")
+@json_option
+@pass_home
+def rename(home: Home, run: str, name: str, note: str | None, as_json: bool) -> None:
+    """Give a run another NAME ("" leaves it), a note, or both."""
+    from workbench.training.launch import find_run, note_of, rename_run, write_note
+
+    row = find_run(home, run)
+    if name:
+        rename_run(home, row.id, name)
+    elif note is None:
+        raise UserError("give a name, or --note")
+    if note is not None:
+        write_note(home, row.job_id or row.id, note)
+    data = {"id": row.id, "name": name or row.name, "note": note_of(home, row.job_id or row.id)}
+    emit(data, as_json, lambda d: f"{d['id']}  {d['name']}  {d['note']}".rstrip())
+
+
+@group.command(epilog=example("workbench train delete 3f2a", "workbench train delete 3f2a --yes"))
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@pass_home
+def delete(home: Home, run: str, yes: bool, as_json: bool) -> None:
+    """Remove a run with its checkpoints and models for good; asks first and tells the size."""
+    from workbench.training.estimate import gb
+    from workbench.training.launch import delete_run, find_run, run_size
+
+    row = find_run(home, run)
+    if not yes:
+        size = gb(run_size(home, row.job_id or row.id))
+        click.confirm(clean_line(f"Delete {row.name} ({row.id}) with {size} for good?"), abort=True, err=True)
+    freed = delete_run(home, row.id)
+    emit({"id": row.id, "freed": freed}, as_json, lambda d: f"{row.name} is gone; {gb(d['freed'])} freed")
+
+
+_NEWEST = (
+    "step", "steps", "epoch", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "mfu", "step_time", "memory_mb", "cpu",
+)  # fmt: skip
 
 
 def _figures(job: Any) -> dict[str, Any]:
@@ -257,10 +368,11 @@ def _figures(job: Any) -> dict[str, Any]:
     last = last_events(job.folder / "events.jsonl", ("metric", "eval"), since="never")
     metric, evaluated = last.get("metric", {}), last.get("eval", {})
     return {
-        "state": job.state,
+        "state": f"queued, place {job.place}" if job.place else job.state,
         "error": job.error,
         "eta_s": job.eta_s,
-        **{key: metric.get(key) for key in ("step", "steps", "loss", "lr", "tokens", "tokens_per_s", "memory_mb")},
+        **{key: metric.get(key) for key in _NEWEST},
+        **{k: v for k, v in metric.items() if k.startswith("gpu")},
         **{key: evaluated.get(key) for key in ("dev_loss", "pass_rate")},
     }
 

@@ -109,6 +109,10 @@ def _resumable(state: Any) -> bool:
     return bool(state.resumable)
 
 
+def _marked(state: Any) -> bool:
+    return bool(state.marked)
+
+
 def _finished(state: Any) -> bool:
     return bool(state.finished)
 
@@ -180,12 +184,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("review.note", "review", "note (without a decision: a flag)", "m", short="note", when=_subject),
     Action("review.undo", "review", "take my newest decision back", "U", short="undo"),
     Action("dialogues.fresh", "dialogues", "show the new ones", "full_stop,r"),
-    Action("training.begin", "training", "start a run on the newest data set", "n", short="start", footer=4),
+    Action("training.begin", "training", "start a run", "n", short="start", footer=4),
     Action("training.stop", "training", "stop after this step, keeping a checkpoint", "x", short="stop", footer=1, when=_running),
     Action("training.resume", "training", "resume from the last checkpoint", "r", short="resume", footer=1, when=_resumable),
     Action("training.talk", "training", "talk to this model", "c", short="chat", footer=1, when=_finished),
     Action("training.smooth", "training", "smooth or raw curves", "s", short="smooth", footer=3, when=_selected),
     Action("training.log", "training", "log or answers", "l", short="log", footer=2, when=_selected),
+    Action("training.mark", "training", "draw this run with the others, or not", "space", when=_selected),
+    Action("training.axis", "training", "curves by step, time or tokens", "b", when=_selected),
+    Action("training.metric", "training", "the next metric in the lower chart", "m", when=_selected),
+    Action("training.compare", "training", "recipes and results of the marked runs", "v", short="compare", footer=5, when=_marked),
+    Action("training.search", "training", "search the log", "slash", when=_selected),
+    Action("training.edit", "training", "name and note", "e", when=_selected),
+    Action("training.write_csv", "training", "save all metrics as CSV", "w", when=_selected),
+    Action("training.delete", "training", "delete the run (asks first)", "D", when=_selected),
     Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1, when=_agents),
     Action("chat.agents", "chat", "choose the agents", "a", short="agents", footer=2),
     Action("chat.fresh", "chat", "new conversation", "n", when=_agents),
@@ -212,6 +224,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat.close", "chat", "end the conversation", "X", when=_session),
     Action("results.behind", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_selected),
     Action("results.votes", "results", "people's votes on agents side by side", "V"),
+    Action("results.mend", "results", "mend what went wrong, recompile", "M", short="mend", footer=3, when=_selected),
     Action("results.agent(-1)", "results", "agent to the left", "left,h", when=_selected),
     Action("results.agent(1)", "results", "agent to the right", "right,l", short="agent", footer=2, when=_selected),
 )

@@ -58,12 +58,19 @@ class DialoguesState:
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """`selected` is a job id; the flags follow its state and decide which keys make sense."""
+    """`selected` is a job id; `marked` are drawn with it, by `axis`; `metric` is the lower chart's; `search` the log's.
+
+    `phase` follows the selected job's state and decides which keys make sense.
+    """
 
     selected: str | None = None
     smooth: bool = False
     log: bool = False
     phase: str = ""
+    marked: tuple[str, ...] = ()
+    axis: str = "step"
+    metric: str = "pass_rate"
+    search: str = ""
 
     @property
     def running(self) -> bool:
@@ -199,6 +206,29 @@ def smoothed(state: TrainingState) -> TrainingState:
 def log_toggled(state: TrainingState) -> TrainingState:
     """The log or the answers."""
     return replace(state, log=not state.log)
+
+
+def run_marked(state: TrainingState, job: str) -> TrainingState:
+    """Draw this run with the others, or no longer."""
+    marked = tuple(m for m in state.marked if m != job) if job in state.marked else (*state.marked, job)
+    return replace(state, marked=marked)
+
+
+def axis_turned(state: TrainingState, axes: tuple[str, ...]) -> TrainingState:
+    """The next of the axes."""
+    at = axes.index(state.axis) if state.axis in axes else -1
+    return replace(state, axis=axes[(at + 1) % len(axes)])
+
+
+def metric_turned(state: TrainingState, metrics: tuple[str, ...]) -> TrainingState:
+    """The next of the metrics for the lower chart."""
+    at = metrics.index(state.metric) if state.metric in metrics else -1
+    return replace(state, metric=metrics[(at + 1) % len(metrics)])
+
+
+def log_searched(state: TrainingState, text: str) -> TrainingState:
+    """Show the log's lines that hold this text (all, if it is empty)."""
+    return replace(state, search=" ".join(text.split()))
 
 
 def agents_chosen(state: ChatState, agents: tuple[str, ...]) -> ChatState:

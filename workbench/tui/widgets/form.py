@@ -19,7 +19,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.events import DescendantFocus, Key
+from textual.events import DescendantFocus, Key, Resize
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
@@ -33,6 +33,8 @@ from workbench.tui.widgets.fields import NO, YES, ChoiceField, Field, ToggleFiel
 from workbench.tui.widgets.safe import Line, SafeText, Span, Toned, line
 from workbench.tui.widgets.table import Runner
 
+_FRAME = 8
+"""Lines of the dialog beside fields and preview: border, title, help, the command, keys."""
 PAUSE = 0.3
 """Seconds without a change before the preview is worked out anew."""
 
@@ -115,15 +117,16 @@ class FormScreen(ModalScreen[dict[str, Any] | None]):
     DEFAULT_CSS = """
     FormScreen { align: center middle; background: $background 60%; }
     FormScreen > .dialog { max-height: 100%; }
-    FormScreen .rows { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
+    FormScreen .rows { height: auto; scrollbar-size-vertical: 1; }
     FormScreen .row { height: auto; }
     FormScreen .row > Horizontal { height: 1; }
     FormScreen .label { width: 19; height: 1; }
     FormScreen .error { height: auto; padding-left: 20; display: none; }
     FormScreen .error.-shown { display: block; }
     FormScreen .help { height: 1; }
-    FormScreen .preview { height: auto; max-height: 12; }
-    FormScreen .command { height: auto; max-height: 4; }
+    FormScreen .preview { height: auto; scrollbar-size-vertical: 1; }
+    FormScreen .preview:focus { background: $panel; }
+    FormScreen .command { height: auto; max-height: 3; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", show=False),
@@ -164,7 +167,7 @@ class FormScreen(ModalScreen[dict[str, Any] | None]):
                         yield Horizontal(label, self._control(item))
                         yield SafeText(classes="error", id=f"error-{item.name}")
             yield SafeText(classes="help", wrapped=False)
-            yield SafeText(classes="preview")
+            yield VerticalScroll(SafeText(id="form-preview"), classes="preview", can_focus=bool(self._look))
             yield SafeText(classes="command")
             keys = (("⏎", self._word), ("↑↓", "field"), ("←→ space", "choose"), ("esc", "cancel"))
             yield SafeText(line(*(span for key, what in keys for span in ((key, "key"), f" {what}   "))))
@@ -183,6 +186,14 @@ class FormScreen(ModalScreen[dict[str, Any] | None]):
         if self._fields:
             self.query_one(f"#field-{self._fields[0].name}").focus()
         self._check()
+
+    def on_resize(self, event: Resize) -> None:
+        """Fields and preview share what the frame, the help, the command and the keys leave; both scroll."""
+        room = event.size.height - _FRAME
+        rows = min(len(self._fields), max(room - 4, 3))
+        self.query_one(".rows").styles.max_height = max(room - 4, 3)
+        self.query_one(".preview").styles.max_height = max(room - rows, 3)
+        self.query_one(".dialog").styles.width = 110 if event.size.width >= 120 else 78
 
     @property
     def raw(self) -> dict[str, str]:
@@ -249,7 +260,7 @@ class FormScreen(ModalScreen[dict[str, Any] | None]):
     def _show(self, found: Preview) -> None:
         self._shown = found
         problem = [line((f"✗ {found.problem}", "bad"))] if found.problem else []
-        self.query_one(".preview", SafeText).put(*found.lines, *problem)
+        self.query_one("#form-preview", SafeText).put(*problem, *found.lines)
         for item in self._fields:
             control = self.query_one(f"#field-{item.name}")
             if isinstance(control, Input) and item.name in found.hints:

@@ -177,6 +177,16 @@ class ResultsPane(Pane):
 
         self.run("votes", lambda: read_votes(self.home), show)
 
+    def action_mend(self) -> None:
+        """More dialogues for what went wrong: in the conversation that is open, else in the agent's whole column."""
+        from workbench.tui.mending import offer_mending
+
+        state: ResultsState = self.state
+        if state.depth and state.conversation:
+            offer_mending(self, state.conversation, None)
+        elif state.selected:
+            offer_mending(self, state.selected, state.agent)
+
     def _open(self) -> None:
         self._depth()
         state: ResultsState = self.state

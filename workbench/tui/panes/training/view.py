@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.home import Home
-from workbench.jobs import JobStatus, jobs, tail_events
+from workbench.jobs import JobStatus, jobs
 from workbench.jobs.events import last_events
-from workbench.store.runs import runs
+from workbench.store.runs import get_run, runs
 from workbench.text import clean_line
+from workbench.training.compare import compare_runs, comparison_rows
+from workbench.training.curves import Axis, RunCurves
+from workbench.training.launch import note_of
 from workbench.tui.effects import reader
 from workbench.tui.format import ago, duration, percent, short
-from workbench.tui.widgets.chart import Series, buckets, smooth
-from workbench.tui.widgets.safe import Line, Span, line
+from workbench.tui.widgets.chart import Series, buckets
+from workbench.tui.widgets.safe import Line, Span, fit, line, width_of
 from workbench.tui.widgets.table import Row
 from workbench.tui.widgets.transcript import Bubble
 
@@ -37,16 +40,18 @@ class Run:
     dataset: str = ""
     metric: Mapping[str, Any] = field(default_factory=dict)
     evaluated: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
-    @property
-    def row(self) -> Row:
+    def row(self, marked: bool = False) -> Row:
         """The row of the list."""
         step, steps = self.metric.get("step"), self.metric.get("steps")
         live = self.job.state in ("running", "stopping")
         speed = _number(self.metric.get("tokens_per_s"))
+        place = f" {self.job.place}." if self.job.place else ""
+        mark, tone = STATES.get(self.job.state, ("?", "dim"))
         cells = (
-            STATES.get(self.job.state, ("?", "dim")),
-            clean_line(self.name, 60),
+            (mark + place, tone),
+            (("+ " if marked else "") + clean_line(self.name, 60), "key" if marked else "plain"),
             f"{step}/{steps}" if step is not None else "",
             _figure(self.evaluated.get("dev_loss"), 3),
             percent(_number(self.evaluated.get("pass_rate"))),
@@ -67,78 +72,103 @@ def read_runs(home: Home) -> list[Run]:
     found = []
     for job in jobs(home, "train"):
         last = last_events(job.folder / "events.jsonl", ("metric", "eval"), since="never")
-        found.append(Run(job, names.get(job.id, job.title), "", last.get("metric", {}), last.get("eval", {})))
+        found.append(
+            Run(
+                job,
+                names.get(job.id, job.title),
+                "",
+                last.get("metric", {}),
+                last.get("eval", {}),
+                note_of(home, job.id),
+            )
+        )
     return found
 
 
-@dataclass(frozen=True)
-class Curves:
-    """A run's curves, reduced to what can be drawn, and the newest of everything."""
+def comparison(home: Home, wanted: Sequence[str]) -> list[Line]:
+    """Runs side by side as aligned lines; those without a row in the record are left out."""
+    rec = reader(home)
+    rows = comparison_rows(compare_runs([row for row in (get_run(rec, w) for w in wanted) if row]))
+    widths = [min(max(width_of(line(row[n])) for row in rows), 34) for n in range(len(rows[0]))]
+    return [
+        line(
+            (fit(row[0], widths[0] + 2), "dim"),
+            *(fit(cell, w + 2) for cell, w in zip(row[1:], widths[1:], strict=True)),
+        )
+        for row in rows
+    ]
 
-    job: str
-    loss: tuple[tuple[float, float], ...] = ()
-    smooth: tuple[tuple[float, float], ...] = ()
-    heldout: tuple[tuple[float, float], ...] = ()
-    passed: tuple[tuple[float, float], ...] = ()
-    start: Mapping[str, Any] = field(default_factory=dict)
-    metric: Mapping[str, Any] = field(default_factory=dict)
-    before: tuple[int, tuple[Bubble, ...]] | None = None
-    now: tuple[int, tuple[Bubble, ...]] | None = None
+
+METRICS = {
+    "pass_rate": "dev paths right", "dev_loss": "held-out loss", "lr": "learning rate", "grad_norm": "gradient norm",
+    "tokens_per_s": "tokens/s", "mfu": "MFU", "step_time": "seconds a step", "memory_mb": "memory, MB", "cpu": "processors",
+    "gpu0_use": "GPU use", "gpu0_memory_mb": "GPU memory, MB", "gpu0_celsius": "GPU °C", "gpu0_watt": "GPU W",
+}  # fmt: skip
+"""What the lower chart may show, by the metric's name."""
+SHARES = frozenset({"pass_rate", "mfu", "cpu", "gpu0_use"})
+TONES = ("accent", "user", "good", "warn", "bad", "dim")
+"""Tones of runs that are drawn together, the selected one first."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The selected run's curves, those of the marked runs, and the end of the selected one's log."""
+
+    main: RunCurves
+    others: tuple[tuple[str, RunCurves], ...] = ()
     log: tuple[Line, ...] = ()
 
-    def loss_series(self, smoothed: bool) -> list[Series]:
-        """Training loss as a line, held-out loss as marks."""
+    @property
+    def before(self) -> tuple[int, tuple[Bubble, ...]] | None:
+        """The fixed dev dialogues before the first step."""
+        return _answers(self.main, 0)
+
+    @property
+    def now(self) -> tuple[int, tuple[Bubble, ...]] | None:
+        """The same at the newest evaluation."""
+        return _answers(self.main, -1)
+
+
+def _answers(curves: RunCurves, at: int) -> tuple[int, tuple[Bubble, ...]] | None:
+    if not curves.samples:
+        return None
+    event = curves.samples[at]
+    return int(_number(event.get("step")) or 0), sampled(event["samples"])
+
+
+def loss_series(shown: Shown, name: str, axis: Axis, smoothed: bool) -> list[Series]:
+    """Training loss as a line (held-out loss as marks where one run is drawn)."""
+    kind = "smooth" if smoothed else "loss"
+    if not shown.others:
         return [
-            Series("train", self.smooth if smoothed else self.loss, "accent"),
-            Series("held out", self.heldout, "user", "◆"),
+            Series("train", _line(shown.main, kind, axis), "accent"),
+            Series("held out", _line(shown.main, "dev_loss", axis), "user", "◆"),
         ]
-
-    def pass_series(self) -> list[Series]:
-        """The share of dev conversations that end right."""
-        return [Series("dev paths right", self.passed, "good"), Series("", self.passed, "good", "●")]
+    return [Series(n, _line(c, kind, axis), t) for n, c, t in _each(shown, name)]
 
 
-class Reader:
-    """Folds a job's events as they grow; calls may come from any worker thread, one at a time gets in."""
+def metric_series(shown: Shown, name: str, axis: Axis, metric: str) -> list[Series]:
+    """One metric of every run that is drawn; few points also get a mark."""
+    found = []
+    for run, curves, tone in _each(shown, name):
+        points = _line(curves, metric, axis)
+        label = run if shown.others else METRICS.get(metric, metric)
+        found += [Series(label, points, tone), *([Series("", points, tone, "●")] if 0 < len(points) < 60 else [])]
+    return found
 
-    def __init__(self, home: Home, job: str) -> None:
-        self._home, self.job = home, job
-        self._lock = threading.Lock()
-        self._offset = 0
-        self._loss: list[tuple[float, float]] = []
-        self._heldout: list[tuple[float, float]] = []
-        self._passed: list[tuple[float, float]] = []
-        self._last: dict[str, Mapping[str, Any]] = {}
-        self._samples: list[tuple[int, tuple[Bubble, ...]]] = []
 
-    def read(self) -> Curves:
-        """The curves after everything written so far."""
-        with self._lock:
-            events, self._offset = tail_events(self._home, self.job, self._offset)
-            for event in events:
-                self._fold(event)
-            loss = tuple(buckets(self._loss, COLUMNS))
-            return Curves(
-                self.job, loss, tuple(buckets(smooth(self._loss), COLUMNS)), tuple(buckets(self._heldout, COLUMNS)),
-                tuple(buckets(self._passed, COLUMNS)), self._last.get("start", {}), self._last.get("metric", {}),
-                self._samples[0] if self._samples else None, self._samples[-1] if self._samples else None,
-                tail(self._home, self.job),
-            )  # fmt: skip
+def _each(shown: Shown, name: str) -> list[tuple[str, RunCurves, str]]:
+    runs = [(name, shown.main), *shown.others]
+    return [(clean_line(n, 24), c, TONES[min(i, len(TONES) - 1)]) for i, (n, c) in enumerate(runs)]
 
-    def _fold(self, event: Mapping[str, Any]) -> None:
-        kind, step = str(event.get("type")), _number(event.get("step"))
-        self._last[kind] = event
-        if step is None:
-            return
-        if kind == "metric":
-            _put(self._loss, step, event.get("loss"))
-        elif kind == "eval":
-            _put(self._heldout, step, event.get("dev_loss"))
-            _put(self._passed, step, event.get("pass_rate"))
-        elif kind == "sample" and isinstance(event.get("samples"), list):
-            while len(self._samples) > 1:
-                self._samples.pop()
-            self._samples.append((int(step), sampled(event["samples"])))
+
+def _line(curves: RunCurves, name: str, axis: Axis) -> tuple[tuple[float, float], ...]:
+    return tuple(buckets([(p.x(axis), p.value) for p in curves.curves.get(name, ())], COLUMNS))
+
+
+def metrics_of(shown: Shown | None) -> tuple[str, ...]:
+    """The metrics that the run has, in the order of METRICS."""
+    return tuple(m for m in METRICS if shown and m in shown.main.curves) or ("pass_rate",)
 
 
 def sampled(samples: Sequence[Any]) -> tuple[Bubble, ...]:
@@ -159,31 +189,43 @@ def sampled(samples: Sequence[Any]) -> tuple[Bubble, ...]:
     return tuple(bubbles)
 
 
-def tail(home: Home, job: str, most: int = 200) -> tuple[Line, ...]:
-    """The end of the job's log, cleaned."""
+def tail(home: Home, job: str, search: str = "", most: int = 300) -> tuple[Line, ...]:
+    """The end of the job's log, cleaned; with `search` the newest of its lines that hold that text, whatever its case."""
     try:
         with (home.jobs / job / "log.txt").open("rb") as file:
-            file.seek(max(file.seek(0, 2) - 65536, 0))
-            text = file.read().decode("utf-8", "replace")
+            if not search:
+                file.seek(max(file.seek(0, 2) - 65536, 0))
+                rows = file.read().decode("utf-8", "replace").splitlines()[-most:]
+            else:
+                wanted = search.casefold()
+                found = (row.decode("utf-8", "replace") for row in file)
+                rows = list(deque((row for row in found if wanted in row.casefold()), most))
     except OSError:
         return ()
-    return tuple(line((clean_line(row, 400), "plain")) for row in text.splitlines()[-most:])
+    return tuple(line((clean_line(row, 400), "plain")) for row in rows)
 
 
-def facts(run: Run, curves: Curves | None) -> Line:
+def facts(run: Run, curves: RunCurves | None) -> Line:
     """One line of figures about the run."""
     if run.job.error:
         return line((f"✗ {run.job.error}", "bad"))
-    metric, start = (curves.metric or run.metric, curves.start) if curves else (run.metric, {})
+    if run.job.place:
+        return line((f"waits for the device, place {run.job.place}", "warn"))
+    metric, start = (
+        (curves.last.get("metric", run.metric), curves.last.get("start", {})) if curves else (run.metric, {})
+    )
     spans: list[Span] = []
     for label, value in (
         ("tokens/s", short(_number(metric.get("tokens_per_s")) or 0) if metric else ""),
+        ("MFU", percent(_number(metric.get("mfu"))) if "mfu" in metric else ""),
         ("trained", f"{short(_number(metric.get('tokens')) or 0)} tokens" if metric else ""),
         ("epoch", _figure(metric.get("epoch"), 2)),
         ("lr", f"{_number(metric.get('lr')) or 0:.1e}" if metric else ""),
         ("gradient", _figure(metric.get("grad_norm"), 2)),
         ("step", duration(_number(metric.get("step_time"))) if metric else ""),
         ("memory", f"{(_number(metric.get('memory_mb')) or 0) / 1000:.1f} GB" if metric else ""),
+        ("processors", percent(_number(metric.get("cpu"))) if "cpu" in metric else ""),
+        *_gpu(metric),
         ("on", f"{start.get('device')} {start.get('precision')}" if start.get("device") else ""),
     ):
         if value:
@@ -191,13 +233,15 @@ def facts(run: Run, curves: Curves | None) -> Line:
     return tuple(spans) or line(("waiting for the first step", "dim"))
 
 
-def _put(points: list[tuple[float, float]], step: float, value: Any) -> None:
-    """Append a point; a resumed run goes back to its checkpoint, and what came after it is drawn anew."""
-    number = _number(value)
-    while points and points[-1][0] >= step:
-        points.pop()
-    if number is not None:
-        points.append((step, number))
+def _gpu(metric: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Use, memory, temperature and power of every GPU in the newest readings."""
+    found = []
+    for n in range(16):
+        if f"gpu{n}_use" in metric:
+            memory, heat, power = (metric.get(f"gpu{n}_{k}", 0) for k in ("memory_mb", "celsius", "watt"))
+            words = f"{percent(_number(metric[f'gpu{n}_use']))} {memory / 1000:.0f} GB {heat:.0f} °C {power:.0f} W"
+            found.append((f"GPU {n}", words))
+    return found
 
 
 def _number(value: Any) -> float | None:
