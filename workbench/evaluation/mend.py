@@ -170,7 +170,9 @@ def main(ctx: JobContext) -> dict[str, Any]:
     """Entry point of the job kind `mend`; `args` are the fields of `Mend`. Returns ids of the data set and the run."""
     plan = Mend(**{**ctx.args, "through": tuple(ctx.args["through"])})
     workflow = load_workflow(plan.workflow)
-    order = Order(plan.workflow, plan.dialogues, 0, 0, 0, plan.seed, plan.writer, workflow_hash(workflow), plan.through)
+    order = Order(
+        plan.workflow, plan.dialogues, 0, 0, 0, plan.seed, plan.writer, workflow_hash(workflow), through=plan.through
+    )
     ctx.stage("dialogues", f"{plan.dialogues} through {', '.join(plan.through)}")
     _watch(ctx, launch(ctx.home, "generate", asdict(order), f"more dialogues for {workflow.name}").id)
     ctx.stage("data set", "the old one with the new dialogues; dev and test stay as they are")
