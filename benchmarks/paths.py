@@ -59,6 +59,15 @@ def against_networkx(name: str, runs: int) -> Finding:
     return Finding(f"{name}: all paths at limit 1", mine * 1000, "ms", "networkx all_simple_paths", ratio)
 
 
+def _peak(space: PathSpace, amount: int) -> float:
+    """The most KiB that streaming so many paths takes beyond what the space's table takes."""
+    tracemalloc.start()
+    deque(islice(iter(space), amount), maxlen=0)
+    peak = tracemalloc.get_traced_memory()[1] / 1024
+    tracemalloc.stop()
+    return peak
+
+
 def measure(quick: bool) -> list[Finding]:
     runs = 9 if quick else 31
     findings = [against_networkx(name, runs) for name in ("travel_booking", "zoom_support", "insurance_claims")]
@@ -76,13 +85,19 @@ def measure(quick: bool) -> list[Finding]:
     amount = 10**5 if quick else 10**6
     taken = seconds(lambda: deque(islice(iter(space), amount), maxlen=0))
     findings.append(Finding("phased graph: streamed", amount / taken, "paths/s"))
-    tracemalloc.start()
-    deque(islice(iter(space), amount // 10), maxlen=0)
-    findings.append(Finding("phased graph: memory while streaming", tracemalloc.get_traced_memory()[1] / 1024, "KiB"))
-    tracemalloc.stop()
+    for some_paths in (1, amount):
+        findings.append(Finding(f"phased graph: memory to stream {some_paths:,}", _peak(space, some_paths), "KiB"))
+    long = phased(180)
+    findings.append(
+        Finding("ten times as long: paths", None, f"a number of {len(str(PathSpace(long).count()))} digits")
+    )
+    findings.append(Finding("ten times as long: counted", median_of(lambda: PathSpace(long).count(), 3), "s"))
     big = PathSpace(exploding(24))
     taken = seconds(lambda: (big.size(), big.sample(20)))
-    findings.append(Finding("exploding graph: 'at least N' and 20 samples", taken, "s"))
+    findings.append(Finding(f"exploding graph: '{big.size()}' and 20 samples", taken, "s"))
+    listed = PathSpace(exploding(24))
+    taken = seconds(lambda: deque(islice(listed.listing(), 1000), maxlen=0))
+    findings.append(Finding("exploding graph: its first 1,000 paths", taken, "s"))
     return findings
 
 

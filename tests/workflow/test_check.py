@@ -206,6 +206,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert [p.code for p in check_file(tmp_path / "missing.yaml")] == ["WF001"]
     assert [p.code for p in check_file(tmp_path)] == ["WF001"]
     os.mkfifo(tmp_path / "pipe")
+    assert [p.code for p in check_file(tmp_path / "pipe")] == ["WF001"]
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    assert [p.code for p in check_file(tmp_path / "endless")] == ["WF001"]
     (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
     assert [p.code for p in check_file(tmp_path / "latin.yaml")] == ["WF001"]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,15 +148,43 @@ def test_the_langgraph_file_runs_and_waits_at_user_nodes(tmp_path: Path) -> None
     state = graph.invoke({"messages": []}, config)
     assert graph.get_state(config).next == ("user_request",)
     assert [m["role"] for m in state["messages"]] == ["assistant"]
+    other: Any = {"configurable": {"thread_id": "2"}}
+    asks = module.build(speak=lambda prompt, _: prompt, choose=lambda options, _: 0)
+    asks.invoke({"messages": []}, other)
+    state = asks.invoke(Command(resume="To Lisbon, please."), other)
+    assert asks.get_state(other).next == ("user_info",)
+    assert "the dates and the party are missing" in state["messages"][-1]["content"]
     state = graph.invoke(Command(resume="I need a yacht."), config)
     assert not graph.get_state(config).next
     assert [m["role"] for m in state["messages"]] == ["assistant", "user", "assistant"]
 
 
+@pytest.mark.long
+def test_the_langgraph_file_runs_as_a_program_on_a_server(tmp_path: Path) -> None:
+    from tests.fakes.openai_server import fake_openai
+
+    path = tmp_path / "agent.py"
+    path.write_text(write(load_workflow("travel_booking"), "langgraph"))
+    # It greets, finds the fourth condition of the hub to hold (no package trip), and says goodbye.
+    with fake_openai("Hello, what is it?", "4", "A colleague will call you.") as fake:
+        environ = {**os.environ, "OPENAI_BASE_URL": fake.url, "OPENAI_API_KEY": "none", "LANGSMITH_TRACING": "false"}
+        done = subprocess.run(
+            [sys.executable, str(path)],
+            input="I need a yacht.\n",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environ,
+            check=True,
+        )
+    assert done.stdout.splitlines() == ["agent: Hello, what is it?", "you: agent: A colleague will call you."]
+    assert len(fake.bodies) == 3
+
+
 def test_a_langgraph_file_is_read_only_when_trusted(tmp_path: Path) -> None:
     path = tmp_path / "agent.py"
     workflow = load_workflow("travel_booking")
-    path.write_text(write(workflow, "langgraph").replace("def main()", "GRAPH = build()\n\n\ndef main()"))
+    path.write_text(write(workflow, "langgraph"))
     with pytest.raises(UserError, match="--trust"):
         read_file(path)
     imported = read_file(path, trust=True)

@@ -190,6 +190,10 @@ def _drawing(
         return drawing.svg(workflow, path)
     if view == "outline":
         lines: Sequence[drawing.Line] = drawing.outline(workflow, path, ascii_only=ascii_only)
+        if path:
+            mark = "# " if ascii_only else "┃ "
+            marks = [mark if any(span.lit for span in line.spans) else "  " for line in lines]
+            return clean("\n".join(before + line.text.rstrip() for before, line in zip(marks, lines, strict=True)))
     elif view == "ego":
         lines = drawing.ego(workflow, node or workflow.start, radius, path, ascii_only=ascii_only).lines
     else:

@@ -28,6 +28,20 @@ def shingles(dialogue: Dialogue) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words[at : at + SHINGLE]) for at in range(max(len(words) - SHINGLE + 1, 1)))
 
 
+def distinct(texts: Iterable[str], n: int) -> float | None:
+    """Distinct-n: different word n-grams ÷ all n-grams of the texts, none across two texts (Li et al. 2016).
+
+    It falls with the amount of text, so that only sets of one size compare. None if no text has n words.
+    """
+    total, seen = 0, set[tuple[str, ...]]()
+    for text in texts:
+        words = re.findall(r"\w+", text.lower())
+        grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
+        total += len(grams)
+        seen.update(grams)
+    return len(seen) / total if total else None
+
+
 def near_duplicates(dialogues: Iterable[Dialogue], threshold: float = THRESHOLD) -> list[NearDuplicate]:
     """For every dialogue that overlaps an earlier one by `threshold` or more: the earlier one it is closest to.
 

@@ -30,7 +30,7 @@ __all__ = ["CODES", "Problem", "check_file", "check_text", "check_workflow"]
 MAX_EACH = 100
 """Problems of one code that are listed; the rest is counted."""
 _WHERE = re.compile(r"^(?P<file>.*?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<what>.*)$", re.S)
-_UNREADABLE = ("no such file", "cannot be read", "larger than", "not UTF-8")
+_UNREADABLE = ("not a file", "no such file", "cannot be read", "larger than", "not UTF-8")
 
 
 def check_file(path: str | Path) -> list[Problem]:

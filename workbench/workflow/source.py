@@ -48,6 +48,8 @@ def read_file(path: Path) -> Source:
     """Read a YAML (or JSON) file. Raises UserError if it cannot be read, is not text, too large or not YAML."""
     name = clean_line(str(path), 300)
     try:
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise UserError(f"{name}: not a file but a device or a pipe; save it as a file first")
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise UserError(f"{name}: larger than {MAX_BYTES // 1_000_000} MB; a workflow file is far smaller")
         raw = path.read_bytes()

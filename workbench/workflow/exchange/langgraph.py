@@ -112,7 +112,7 @@ def write_json(workflow: Workflow) -> str:
 def write_python(workflow: Workflow) -> str:
     """A Python file that runs the workflow with LangGraph on any OpenAI-compatible model."""
     nodes = {n.id: {"role": n.role, "prompt": n.prompt} for n in workflow.nodes.values()}
-    edges = {n: [[e.target, e.condition] for e in workflow.out[n]] for n in workflow.nodes}
+    edges = {n: [(e.target, e.condition, bool(e.say)) for e in workflow.out[n]] for n in workflow.nodes}
     template = (Path(__file__).parent / "langgraph_template.py.txt").read_text(encoding="utf-8")
     fields = {"TITLE": clean_line(workflow.title).replace('"', "'").replace("\\", "/"), "INSTRUCTION": repr(workflow.instruction),
               "START": repr(workflow.start), "NODES": _literal(nodes), "EDGES": _literal(edges)}  # fmt: skip
