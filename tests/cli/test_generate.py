@@ -14,6 +14,7 @@ from tests.fakes.anthropic_server import fake_anthropic
 from tests.fakes.openai_server import Fake
 from workbench.cli import generate as module
 from workbench.cli.dialogues import group
+from workbench.cli.jobs import group as jobs_group
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import jobs
@@ -46,7 +47,7 @@ def run(home: Home, *words: str, say: str | None = None) -> Result:
 
 def test_the_plan_is_shown_and_nothing_is_started(home: Home) -> None:
     result = run(home, "travel_booking", "--train", "100", "--least", "5", "--writer", SONNET, "--dry-run")
-    assert "200 dialogues (100 train on 86 of 86 paths, 60 dev, 40 test)" in result.output
+    assert "200 dialogues: 100 train on 86 of 86 paths, 60 dev, 40 test" in result.output
     assert "estimate: 200 calls" in result.output
     plan = json.loads(run(home, *SMALL, "--writer", SONNET, "--manner", "turns", "--dry-run", "--json").output)
     found = plan["estimate"]
@@ -120,3 +121,18 @@ def test_a_mistake_is_one_line_before_anything_starts(words: tuple[str, ...], sa
     assert isinstance(result.exception, UserError)
     assert says in str(result.exception)
     assert jobs(home) == []
+
+
+def test_the_estimate_learns_the_speed_and_the_job_shows_what_it_spent(home: Home, claude: Fake) -> None:
+    turns = (*SMALL, "--writer", SONNET, "--manner", "turns")
+    assumed = run(home, *turns, "--dry-run").output
+    assert "assuming 1 s + 60 tokens/s a call" in assumed
+    done = json.loads(run(home, *turns, "--yes", "--json").output)
+    assert done["calls"] > 20
+    learnt = run(home, *turns, "--seed", "7", "--dry-run").output
+    assert f"speed of {done['calls']} earlier calls" in learnt
+    shown = CliRunner().invoke(jobs_group, ["show", done["job"]], obj=home).output
+    assert f"spent {done['cost']:.4g}" in shown
+    assert "in flight 0" in shown
+    listed = CliRunner().invoke(group, ["list", "--json"], obj=home)
+    assert json.loads(listed.output)["total"] == 5

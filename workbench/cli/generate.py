@@ -195,8 +195,9 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     sizes, total = plan["dialogues"], sum(plan["dialogues"].values())
     of = f" of {plan['paths']:,}" if plan["paths"] else ""
     lines = [
-        f"{plan['workflow']}, written by {plan['writer']}: {total:,} dialogues "
-        f"({sizes['train']:,} train on {plan['distinct_paths']:,}{of} paths, {sizes['dev']:,} dev, {sizes['test']:,} test)",
+        f"{plan['workflow']}, written by {plan['writer']}",
+        f"{total:,} dialogues: {sizes['train']:,} train on {plan['distinct_paths']:,}{of} paths, "
+        f"{sizes['dev']:,} dev, {sizes['test']:,} test",
     ]
     if choices := [*plan["hub_choices"].items(), *plan["terminals"].items()]:
         lines.append(table(("hub choice or terminal", "train dialogues"), choices, right=[1]))
@@ -208,7 +209,8 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         time = "up to a day, often within an hour" if found.seconds is None else f"about {span(found.seconds)}"
         lines += [
             f"estimate: {found.calls:,} calls, {found.input:,} tokens in, {found.output:,} out; {money}; {time}",
-            f"  from {found.basis}; repeated replies come on top, prompt caching takes off",
+            *(f"  {part.strip()};" for part in f"from {found.basis}".split(";")),
+            "  repeated replies come on top, prompt caching takes off",
         ]
         if (budget := plan["settings"].get("budget")) is not None:
             lines.append(f"budget: ${budget:,.2f}; it stops before a call that could exceed it")
@@ -236,13 +238,14 @@ def result_text(found: Mapping[str, Any], writer: str) -> str:
     if "calls" not in found:
         return text
     cost = "cost unknown (no price)" if found["cost"] is None else f"${found['cost']:.4f}"
-    text += (
-        f"\n{found['calls']:,} calls ({found['errors']:,} failed), {found['input']:,} tokens in, "
-        f"{found['output']:,} out, {found['cache_read']:,} read from and {found['cache_write']:,} written to the prompt "
-        f"cache; {cost}"
-    )
+    text += f"\n{found['calls']:,} calls ({found['errors']:,} failed), {found['input']:,} tokens in, {found['output']:,} out; {cost}"
     if found["cache_read"] or found["cache_write"]:
-        text += f"; the cache saved ${found['cache_saving']:.4f}"
+        text += (
+            f"\nprompt cache: {found['cache_read']:,} tokens read, {found['cache_write']:,} written, "
+            f"${found['cache_saving']:.4f} saved"
+        )
+    else:
+        text += "\nprompt cache: not used (the shared beginnings are shorter than the model keeps, or it reports none)"
     if found["quarantined"]:
         text += "\nworkbench dialogues list --status quarantined shows what was set aside and why"
     return text
