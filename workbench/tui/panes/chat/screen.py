@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from textual import on
@@ -120,7 +121,7 @@ class ChatPane(Pane):
 
     def _listen(self, events: AsyncIterator[session.Event]) -> None:
         """Show events as they come, instead of those that came before."""
-        self.run_worker(lambda: self._take(events), group="chat", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
+        self.run_worker(partial(self._take, events), group="chat", exclusive=True, exit_on_error=False)
 
     async def _take(self, events: AsyncIterator[session.Event]) -> None:
         held = self._session
