@@ -58,12 +58,14 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"
 if slow:
     os.environ["TEXTUAL_FPS"] = "10"
 from tests.tui.live_server import JOB, LiveServer
+from workbench.store import connect
 from workbench.home import Home
 from workbench.tui.shell import Workbench
 from workbench.tui.state import AppState, ChatState
 names = ("compiled:a", "orchestrated:openai/b", "in-context:anthropic/c", "oracle")
 async def main():
     home = Home(Path(sys.argv[1])).make()
+    connect(home).close()  # the first start of all would greet
     async with LiveServer(home, names) as server:
         app = Workbench(home, watch=False, slow=slow)
         app.state = AppState("chat", chat=ChatState(names, JOB))

@@ -121,7 +121,8 @@ class ChatPane(Pane):
 
     def _listen(self, events: AsyncIterator[session.Event]) -> None:
         """Show events as they come, instead of those that came before."""
-        self.run_worker(partial(self._take, events), group="chat", exclusive=True, exit_on_error=False)
+        work = partial(self._take, events)  # not a coroutine yet: one that is replaced at once would never be awaited
+        self.run_worker(work, group="chat", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
 
     async def _take(self, events: AsyncIterator[session.Event]) -> None:
         held = self._session
