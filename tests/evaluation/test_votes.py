@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.record import WORKFLOW, make_sample_record, sample_id
@@ -46,6 +46,7 @@ def test_wins_ties_and_bad_ones_by_pairs() -> None:
     assert found.notes == (("all bad: a, b", "neither"),)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.permutations(["a", "b", "c"]), st.integers(0, 4)), max_size=25))
 def test_pairs_balance_whatever_the_votes(given_votes: list[tuple[list[str], int]]) -> None:
     rows = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -237,6 +237,7 @@ def test_the_input_says_to_whom_it_goes() -> None:
     assert view.whom(talk, 1).startswith("to B only")
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text(max_size=60), min_size=1, max_size=5), min_size=2, max_size=4))
 def test_message_n_starts_on_one_line_in_all_columns(texts: list[list[str]]) -> None:
     events = [turn(c, n, f"x{text}") for c, column in enumerate(texts) for n, text in enumerate(column)]
@@ -247,6 +248,7 @@ def test_message_n_starts_on_one_line_in_all_columns(texts: list[list[str]]) -> 
     assert all(width_of(row) <= 30 for lines in laid for row in lines.rows)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=" *_`#[]()<>|~-+1.\nabc\x1b\u202e漢", max_size=200), st.integers(8, 60))
 def test_markdown_of_anything_fits_and_is_clean(text: str, width: int) -> None:
     for row in markdown(text, width):

@@ -147,7 +147,7 @@ async def test_chatting_side_by_side(app: Workbench, home: Home) -> None:
         app.state = AppState("chat", chat=ChatState(server.agents, JOB))
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: "3.0× cheaper" in screen_text(app) and "Hello from oracle" in screen_text(app))
-            assert "○ in-context:y" in screen_text(app)  # the third is a line of its own at 80 columns
+            assert "○ C in-context:y" in screen_text(app)  # the third is a line of its own at 80 columns
             await pilot.press("i", *"hi", "enter")
             await until(pilot, lambda: screen_text(app).count("a reply in words") >= 2)
             assert {m["op"]: m.get("text") for m in server.received}["say"] == "hi"

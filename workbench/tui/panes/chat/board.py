@@ -57,8 +57,8 @@ class Board(Toned, ScrollView, can_focus=True):
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.jump = 4
-        """The view follows the end by a quarter of its height (2: by half) once the end leaves it."""
+        self.jump = 0.25
+        """The view follows the end by this share of its height once the end leaves it."""
         self.chosen: int | None = None
         """The message whose first row is marked."""
         self.columns: list[Lines] = []
@@ -108,7 +108,7 @@ class Board(Toned, ScrollView, can_focus=True):
 
     def _resize(self, width: int) -> None:
         """The height in steps, so that following the end scrolls seldom; pinned to the end unless scrolled up."""
-        step = max(self.size.height // self.jump, 1)
+        step = max(int(self.size.height * self.jump), 1)
         over = max(self.height - self.size.height, 0)
         height = self.height if not over else self.size.height + -(-over // step) * step
         pinned = self._pinned

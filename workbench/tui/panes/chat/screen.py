@@ -73,7 +73,7 @@ class ChatPane(Pane):
         """Say what to do first."""
         self.query_one("#chat-empty").can_focus = True
         if self.shell.slow:
-            self.query_one(Board).jump = 2
+            self.query_one(Board).jump = 0.75
         self._draw()
 
     def refresh_data(self, topics: frozenset[str]) -> None:
