@@ -195,6 +195,7 @@ SIZES = [(80, 24), (120, 40), (160, 50)]
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40", "160x50"])
 def test_four_agents_in_a_picture(home: Home, snap_compare: Any, size: tuple[int, int]) -> None:
     async def talk(pilot: Pilot[int]) -> None:
+        await until(pilot, lambda: pilot.app.query("#chat-board"))
         async with LiveServer(home, FOUR, "Is **Oslo** right?\n\n1. *Fjord*\n2. City") as server:
             pilot.app.query_one("#chat")._join(JOB)  # type: ignore[attr-defined]
             await until(pilot, lambda: "Hello from" in screen_text(pilot.app))  # type: ignore[arg-type]
@@ -210,7 +211,8 @@ def test_four_agents_in_a_picture(home: Home, snap_compare: Any, size: tuple[int
                 await asyncio.sleep(2 * REDRAW)
                 await pilot.pause()
 
-    app = chatting(home, FOUR)
+    app = Workbench(home, watch=False)
+    app.state = AppState("chat", chat=ChatState(FOUR))
     assert snap_compare(app, terminal_size=size, run_before=talk)
 
 
