@@ -26,6 +26,7 @@ def test_every_preset_loads_and_survives_a_round_trip_through_json() -> None:
         ({"max_length": 4096}, "max_length 4096"),
         ({"max_tokens_trained": None, "epochs": None}, "has an end"),
         ({"lora": {"rank": 0}}, "lora.rank"),
+        ({"lora": {"rank": 4}, "shard": True, "processes": 2}, "shard is for full-parameter"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, change: dict[str, object], said: str) -> None:

@@ -129,6 +129,10 @@ def recipe_from(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
         raise UserError(
             f"{source}: max_length {recipe.max_length} is above micro_batch_tokens {recipe.micro_batch_tokens}"
         )
+    if recipe.shard and recipe.lora:
+        raise UserError(
+            f"{source}: shard is for full-parameter training; adapters are small: leave it out, or leave lora out"
+        )
     return recipe
 
 

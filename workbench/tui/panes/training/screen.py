@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from workbench.errors import UserError
 from workbench.jobs import resume, stop
+from workbench.text import clean_line
 from workbench.training.curves import AXES, Axis, CurveReader, RunCurves
 from workbench.training.estimate import gb
 from workbench.training.launch import delete_run, rename_run, run_size, write_note
@@ -32,7 +33,7 @@ from workbench.tui.widgets.table import Column, ListSource, VirtualTable
 from workbench.tui.widgets.transcript import Transcript
 
 LIST = (
-    Column("state", 10), Column("run"), Column("step", 9, "right"), Column("held out", 8, "right"),
+    Column("state", 11), Column("run"), Column("step", 9, "right"), Column("held out", 8, "right"),
     Column("right", 5, "right"), Column("tok/s", 6, "right", 70), Column("", 12, "right", 76),
 )  # fmt: skip
 REDRAW = 1.0
@@ -53,6 +54,7 @@ class TrainingPane(Pane):
         self._shown: view.Shown | None = None
         self._drawn = 0.0
         self._due = False
+        self._to_end = True
         self._draft: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
@@ -152,7 +154,7 @@ class TrainingPane(Pane):
         note = f"  {run.note}" if run.note else ""
         self.query_one("#training-facts", SafeText).put(view.facts(run, shown.main))
         words = f"by {axis}{', smoothed' if state.smooth else ''}{note}"
-        self.query_one("#training-curves", Section).put(words, name=run.name)
+        self.query_one("#training-curves", Section).put(words, name=clean_line(run.name, 24))
         loss, rate = self.query_one("#loss", Chart), self.query_one("#rate", Chart)
         loss.unit = rate.unit = {"step": "steps", "time": "s", "tokens": "tokens"}[axis]
         loss.put(view.loss_series(shown, run.name, axis, state.smooth))
@@ -164,7 +166,8 @@ class TrainingPane(Pane):
             self.query_one(f"#training-{name}", Section).put(f"step {found[0]}" if found else "")
             self.query_one(f"#{name}", Transcript).show(found[1] if found else (), keep=True)
         log, scroll = self.query_one("#log", SafeText), self.query_one("#log-scroll", VerticalScroll)
-        at_end = scroll.scroll_offset.y >= scroll.max_scroll_y - 1
+        at_end = self._to_end or scroll.scroll_offset.y >= scroll.max_scroll_y - 1
+        self._to_end = False
         log.put(*(shown.log or ("nothing in the log says that" if state.search else "the log is empty",)))
         self.query_one("#training-log", Section).put(f"lines with “{state.search}”" if state.search else "")
         if at_end:
@@ -217,7 +220,9 @@ class TrainingPane(Pane):
     def action_log(self) -> None:
         """The log instead of the answers, or back."""
         self.state = states.log_toggled(self.state)
+        self._to_end = self.state.log
         self._parts()
+        self._redraw()
 
     def action_search(self) -> None:
         """Search the log; the log comes to the screen for it."""
@@ -230,6 +235,7 @@ class TrainingPane(Pane):
     @on(Input.Changed, "#log-search")
     def _searched(self, message: Input.Changed) -> None:
         self.state = states.log_searched(self.state, message.value)
+        self._to_end = True
         self._at_once()
 
     @on(Input.Submitted, "#log-search")
