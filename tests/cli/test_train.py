@@ -53,7 +53,7 @@ def call(home: Home, *words: str, text: str | None = None) -> Result:
 
 def test_curves_of_several_runs_stand_side_by_side(home: Home, runs: Sequence[str]) -> None:
     shown = call(home, "train", "curves", "run0", "run1", "--by", "tokens", "--rows", "3")
-    assert [line.split() for line in shown.output.splitlines()[1:]][0] == ["100", "3", "4"]
+    assert shown.output.splitlines()[1].split() == ["100", "3", "4"]
     data = json.loads(call(home, "train", "curves", "run0", "--json").output)
     assert data["run0"][0] == [1, 3.0]
     wrong = call(home, "train", "curves", "run0", "--metric", "beauty")
