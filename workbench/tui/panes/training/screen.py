@@ -154,7 +154,7 @@ class TrainingPane(Pane):
         note = f"  {run.note}" if run.note else ""
         self.query_one("#training-facts", SafeText).put(view.facts(run, shown.main))
         words = f"by {axis}{', smoothed' if state.smooth else ''}{note}"
-        self.query_one("#training-curves", Section).put(words, name=clean_line(run.name, 24))
+        self.query_one("#training-curves", Section).put(words, name=clean_line(run.name, 18))
         loss, rate = self.query_one("#loss", Chart), self.query_one("#rate", Chart)
         loss.unit = rate.unit = {"step": "steps", "time": "s", "tokens": "tokens"}[axis]
         loss.put(view.loss_series(shown, run.name, axis, state.smooth))
