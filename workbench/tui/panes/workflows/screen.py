@@ -14,7 +14,6 @@ from textual.widgets import Input
 from workbench.errors import UserError
 from workbench.tui import editor
 from workbench.tui import state as states
-from workbench.tui.format import count
 from workbench.tui.pane import Pane
 from workbench.tui.panes.workflows import paths, view
 from workbench.tui.state import WorkflowsState
@@ -178,7 +177,7 @@ class WorkflowsPane(Pane):
         elif state.view == "paths":
             graph.put(*([self._source.head] if self._source else ()), name=name)
         else:
-            marked = f", path {count(self._rank)} marked" if self._said else ""
+            marked = f", path {self._rank:,} marked" if self._said else ""
             around = f"{state.node or entry.workflow.start} ±{state.radius}" if state.view == "ego" else ""
             graph.put(around or f"{len(entry.workflow.nodes)} nodes", marked, name=name)
 
@@ -238,7 +237,7 @@ class WorkflowsPane(Pane):
             return
         end = workflow.edge[said.path[-1]].target if said.path else workflow.start
         facts = (f"{len(said.path) + 1} steps to ", (end, "plain"), f", sample {self.state.sample + 1}")
-        title.put(*facts, name=f"Path {count(said.rank)}")
+        title.put(*facts, name=f"Path {said.rank:,}")
         sample.show(said.bubbles)
         drawn = self.query_one("#outline", VirtualTable)
         known = [row.id for row in drawn.source.rows] if isinstance(drawn.source, ListSource) else []
