@@ -46,6 +46,7 @@ def test_every_mark_has_an_ascii_letter_of_one_cell() -> None:
     drawn = "…·–→←↑↓⏎×●○✓✗│─┌┐└┘├┤┬┴┼╭╮╯╰█▁▂▃▄▅▆▇▏░⣿⠀“”"
     assert to_ascii(drawn).isascii()
     assert len(to_ascii(drawn)) == len(drawn)
+    assert to_ascii("┃ ◆ hub ┃ ○ user ■ end │") == "# ? hub # o user # end |"
     assert to_ascii("Zürich 東京") == "Zürich 東京"
 
 

@@ -15,6 +15,8 @@ def _table() -> dict[int, str]:
     table |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═╴╶╸╺"), "-") | dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║╵╷╹╻"), "|")
     table |= dict.fromkeys(range(0x2580, 0x25A0), "#") | dict(zip(range(0x2581, 0x2588), "__..--=", strict=True))
     table |= dict(zip(map(ord, "░▒▓▏▎▍▌▕▐▔▀"), ".:#||||||--", strict=True))
+    # A drawing of the graph keeps what tells roles and the marked path apart, as `workflow draw --ascii` has it.
+    table |= dict(zip(map(ord, "●◆○■▼▲"), "*?o#v^", strict=True)) | dict.fromkeys(map(ord, "━┃┏┓┗┛┣┫┳┻╋"), "#")
     return table | {0x2800: " "} | dict.fromkeys(range(0x2801, 0x2900), "*")
 
 
