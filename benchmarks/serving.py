@@ -298,7 +298,7 @@ def _streamed(client: Any, messages: list[Any], tokens: int) -> Timed:
 def measure(quick: bool) -> list[Finding]:
     set_threads()
     folder = Path(os.environ.get("WORKBENCH_BENCH_MODEL") or _base())
-    turns, tokens, runs = (2, 16, 1) if quick else (5, 40, 3)
+    turns, tokens, runs = (2, 16, 1) if quick else (6, 40, 3)
     findings = speed(folder, "auto", turns, tokens, runs)
     findings.append(quality(folder, "float32", turns, tokens))
     if not quick:

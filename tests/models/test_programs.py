@@ -146,9 +146,7 @@ def test_metrics_are_read_whatever_their_labels() -> None:
 
 def test_a_model_that_does_not_fit_is_one_clear_line(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.check_fits(model_folder, "float32")
-    assert memory.bytes_needed(model_folder, "bfloat16") * 2 == pytest.approx(
-        memory.bytes_needed(model_folder, "float32"), abs=2
-    )
+    assert 2 * memory.bytes_needed(model_folder, "bfloat16") < memory.bytes_needed(model_folder, "float32")
     monkeypatch.setattr(memory, "bytes_free", lambda: 1000)
     with pytest.raises(UserError, match=r"takes about .* GB of memory and 0\.0 GB are free") as caught:
         memory.check_fits(model_folder, "float32")

@@ -9,19 +9,19 @@ from workbench.errors import UserError
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _GGUF_BITS = {"f32": 32, "f16": 16, "q4": 4.5, "q5": 5.5, "q6": 6.6}
-_ROOM = 1.3
-"""Beside the weights: projections are fused one layer at a time, and the first conversations want keys and values."""
+_ROOM = {"float32": 2.3, "float16": 1.3, "bfloat16": 1.3}
+"""How often the weights' size is wanted: float32 is kept in two layouts (see `linear`), and there is more than weights."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def bytes_needed(model: Path, dtype: str) -> int:
     """What serving `model` (a Hugging Face folder or a GGUF file) as `dtype` (a name) takes at least."""
     if model.is_file():
-        return int(_ROOM * model.stat().st_size * 8 / _gguf_bits(model) * _BYTES[dtype])
+        return int(_ROOM[dtype] * model.stat().st_size * 8 / _gguf_bits(model) * _BYTES[dtype])
     stored = sum(file.stat().st_size for file in model.glob("*.safetensors"))
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     kept_as = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    return int(_ROOM * stored * _BYTES[dtype] / _BYTES.get(kept_as, 4))
+    return int(_ROOM[dtype] * stored * _BYTES[dtype] / _BYTES.get(kept_as, 4))
 
 
 def _gguf_bits(model: Path) -> float:
