@@ -132,7 +132,7 @@ async def test_two_reviewers_at_once_see_nothing_of_each_other_until_both_have_d
         app.post_message(Changed(frozenset({"record"})))
         await settle(pilot)
         shown = screen_text(app)
-        assert "1 other decided" in shown
+        assert "1 decided, hidden till you do" in shown
         assert "secret" not in shown
         table = app.query_one("#dialogues-list", VirtualTable)
         assert table.row is not None

@@ -60,14 +60,14 @@ def plan_line(home: Home, kind: SubjectKind) -> Line:
     second = sum(s.twice - s.twice_done for s in strata)
     spans: list[Span] = [("plan ", "dim"), (plan.name, "plain"), (f" {done:,}/{items:,}", "strong")]
     if second:
-        spans.append((f", {second:,} need a second reviewer", "dim"))
+        spans.append((f", {second:,} want a second", "dim"))
     return tuple(spans)
 
 
 class TagLine(Toned, can_focus=True):
     """Tags on digits: a digit puts one on or off, enter keeps, esc leaves."""
 
-    DEFAULT_CSS = "TagLine { height: auto; min-height: 1; max-height: 2; background: $cursor-blurred; padding: 0 1; }"
+    DEFAULT_CSS = "TagLine { height: auto; min-height: 1; max-height: 5; background: $cursor-blurred; padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(n), f"put_on_or_off({n})", show=False) for n in range(1, 10)),
         Binding("enter", "keep", show=False),
@@ -205,7 +205,7 @@ class ReviewBar(Vertical):
         head: list[Span] = [("as ", "dim"), (self.reviewer, "accent"), ("  ", "plain")]
         seen = self.seen
         if seen and seen.hidden:
-            head.append((f"{seen.hidden} other{'s'[: seen.hidden != 1]} decided: shown when you have  ", "dim"))
+            head.append((f"{seen.hidden} decided, hidden till you do  ", "dim"))
         elif self.subject and not (seen and seen.shown):
             head.append(("not reviewed  ", "dim"))
         lines = [said_of(row) for row in (seen.shown[-4:] if seen else ())]

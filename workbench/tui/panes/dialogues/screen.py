@@ -60,7 +60,7 @@ class DialoguesPane(Reviewing, Pane):
             )
             yield Section(
                 "Dialogue",
-                SafeText(id="dialogues-about", classes="note"),
+                SafeText(id="dialogues-about", classes="note", wrapped=False),
                 Horizontal(
                     Transcript(id="dialogues-text", empty="choose a dialogue"),
                     Transcript(id="dialogues-other", empty="no other dialogue of this path"),
@@ -292,8 +292,7 @@ class DialoguesPane(Reviewing, Pane):
         self.state = states.place_toggled(self.state)
         self._lay_out()
         self._put_beside()
-        if not self.state.place:
-            self.query_one(self.first).focus()
+        self.query_one("#dialogues-place" if self.state.place else self.first).focus()
 
     def action_edit(self) -> None:
         """Mend the words of a copy."""
