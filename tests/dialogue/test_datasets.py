@@ -240,6 +240,10 @@ def test_only_what_is_stale_is_replaced_when_the_workflow_changes(rec: Record, t
     row = build_dataset(rec, changed, "changed")
     assert row.manifest["left_out"] == {"flag": 1}  # the review came along
     assert len(review_states(rec, "dialogue")) == 2
+    again = write_all(rec, changed, ORDER)
+    assert (again["new"], again["kept"]) == (stale, len(old) - stale)
+    assert len(places(rec, workflow_hash(changed))) == len(old)
+    assert write_all(rec, changed, ORDER)["new"] == 0
     assert difference(rec, build_dataset(rec, travel, "before"), row).settings["workflow_id"][0] == workflow_hash(
         travel
     )

@@ -85,6 +85,14 @@ def adopt(rec: Record, workflow: Workflow) -> Adopted:
     return Adopted(kept, len(stale - taken), parts)
 
 
+def kept_places(rec: Record, workflow: Workflow) -> set[Place]:
+    """Adopt what still holds of older versions; returns the places that need not be written (none without older versions)."""
+    if not _older(rec, workflow):
+        return set()
+    adopt(rec, workflow)
+    return places(rec, workflow_hash(workflow))
+
+
 def _older(rec: Record, workflow: Workflow) -> list[WorkflowRow]:
     present = workflow_hash(workflow)
     return [row for row in workflows(rec) if row.name == workflow.name and row.id != present]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 import workbench
 from workbench.dialogue.checks import check_dialogue
+from workbench.dialogue.freshness import Place, kept_places
 from workbench.dialogue.model import Scenario
 from workbench.dialogue.planning import Path, PathPlan, focused_paths, per_path, plan_paths, stratified_paths
-from workbench.dialogue.scenarios import scenario_for_path
+from workbench.dialogue.scenarios import expected_path, scenario_for_path
 from workbench.dialogue.scripted import WRITER, write
 from workbench.errors import UserError
 from workbench.store.dialogues import known_dialogues, put_dialogues
@@ -91,6 +92,15 @@ def planned_scenarios(workflow: Workflow, order: Order, split: Split) -> Iterato
         yield scenario
 
 
+def missing_scenarios(
+    workflow: Workflow, order: Order, split: Split, writer: str, kept: Collection[Place]
+) -> Iterator[Scenario]:
+    """The planned scenarios of a split less those whose dialogues an older version of the workflow has left (`kept`)."""
+    for scenario in planned_scenarios(workflow, order, split):
+        if not kept or (expected_path(workflow, scenario), split, scenario.seed, 0, writer) not in kept:
+            yield scenario
+
+
 def keep_workflow(rec: Record, workflow: Workflow) -> str:
     """Put the workflow, as it is now, into the record; returns its id."""
     workflow_id = workflow_hash(workflow)
@@ -103,6 +113,7 @@ def keep_workflow(rec: Record, workflow: Workflow) -> str:
 def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | None = None) -> Mapping[str, int]:
     """Write what is ordered and not yet there; faulty dialogues are kept as quarantined, with what is wrong.
 
+    After a change of the workflow only what it has made stale is written: the rest is taken over, and counted as "kept".
     Returns how many dialogues each split holds, plus "new" and "quarantined". Stops between two dialogues when asked.
     """
     if order.writer != WRITER:
@@ -110,6 +121,7 @@ def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | N
     workflow_id = keep_workflow(rec, workflow)
     space = PathSpace(workflow)
     provenance = {"workbench": workbench.__version__, "order": asdict(order), "workflow_id": workflow_id}
+    kept = kept_places(rec, workflow)
     total = sum(order.size(split) for split in SPLITS)
     tally = dict.fromkeys([*SPLITS, "new", "quarantined"], 0)
     done = 0
@@ -117,7 +129,7 @@ def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | N
     def entries() -> Iterator[DialogueEntry]:
         nonlocal done
         for split in SPLITS:
-            for scenario in planned_scenarios(workflow, order, split):
+            for scenario in missing_scenarios(workflow, order, split, WRITER, kept):
                 if ctx and ctx.stopping:
                     return
                 dialogue = write(workflow, scenario)
@@ -132,6 +144,8 @@ def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | N
                     yield DialogueEntry(dialogue, space.rank(dialogue.path), faults, status, provenance)
 
     tally["new"] = put_dialogues(rec, entries())
+    if kept:
+        tally["kept"] = len(kept)
     if ctx:
         ctx.progress(done, max(total, done), "dialogues")
     return tally
@@ -168,9 +182,14 @@ def main(ctx: JobContext) -> dict[str, object]:
 
     keep_workflow(rec, workflow)
     provenance = provenance_of(workflow_id, asdict(order), writer)
+    kept = kept_places(rec, workflow)
     total = planned_total(workflow, order)
-    ctx.stage("writing", f"{total} dialogues by {writer.name}")
-    work = Composing(
-        rec, workflow, writer, ctx, total, lambda split: planned_scenarios(workflow, order, split), provenance
+    ctx.stage(
+        "writing", f"{total} dialogues by {writer.name}" + (f", {len(kept)} kept of older versions" if kept else "")
     )
+
+    def missing(split: Split) -> Iterator[Scenario]:
+        return missing_scenarios(workflow, order, split, writer.name, kept)
+
+    work = Composing(rec, workflow, writer, ctx, total, missing, provenance)
     return asyncio.run(work.run())
