@@ -16,6 +16,8 @@ from workbench.workflow.model import Workflow
 
 TONES = {"agent": "agent", "hub": "accent", "user": "user", "terminal": "good"}
 WIDTH = 36
+SHOWN_STEPS = 10
+"""The way so far is told from so many steps back; marks at the nodes tell the rest."""
 
 
 def map_lines(workflow: Workflow, talk: Talk, focus: int, width: int, height: int) -> tuple[list[Line], int]:
@@ -65,7 +67,8 @@ def _path(column: Column, width: int) -> list[Line]:
     how = "as the agent itself knows" if column.known else "read from its words"
     if not column.walk:
         return [((f"{column.letter} ", "key"), ("nothing understood yet", "dim"))]
-    said: Line = ((f"{column.letter} ", "key"), (" › ".join(column.walk), "plain"))
+    before = "… › " if len(column.walk) > SHOWN_STEPS else ""
+    said: Line = ((f"{column.letter} ", "key"), (before + " › ".join(column.walk[-SHOWN_STEPS:]), "plain"))
     return [*wrap_line(said, width, "  "), ((f"  {how}", "dim"),)]
 
 

@@ -213,7 +213,7 @@ class ChatPane(Pane):
             self._workflow = (talk.workflow, None)
             self.run("flow", lambda: (talk.workflow, offers.flow_of(talk.workflow)), self._flowed)
         elif self._workflow[1]:
-            led = (c.number for c in talk.columns if c.agent.startswith("orchestrated"))
+            led = (c.number for c in talk.columns if c.agent.startswith("orchestrated") and c.at)
             panel.show(self._workflow[1], talk, self._to if self._to is not None else next(led, 0))
 
     def _flowed(self, found: tuple[str, Workflow | None]) -> None:
