@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.agents.fake_server import Fault, chat_server
-from workbench.agents.live_client import LiveClient, launch_chat, recorded_events
+from tests.fakes.openai_server import Act, fake_openai
+from workbench.agents.live_client import LiveClient, draw_scenario, launch_chat, recorded_events
 from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.model import Scenario
 from workbench.dialogue.scenarios import expected_terminal, scenario_for_path
@@ -280,3 +281,28 @@ async def test_texts_are_located_in_the_graph_and_a_blind_vote_is_kept(
         (vote,) = votes(rec)
         assert vote.agents == tuple(a["name"] for a in hello["agents"])
         assert (vote.winner, vote.verdict, vote.note, vote.blind) == (1, "win", "clearer", True)
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_a_cut_stream_keeps_its_text_and_each_failure_says_what_to_do(home: Home, travel: Workflow) -> None:
+    full = Act(status=400, message="This model's maximum context length is 8 tokens", kind="invalid_request_error")
+    with fake_openai(Act("Hello there my friend", cut=2), full, Act("Hello again")) as fake:
+        job = launch_chat(home, [f"compiled:{fake.url}#a", "oracle"], travel.name, scenario=drawn(home, travel))
+        client = await LiveClient.join(home, job.id)
+        failed = lambda seen: seen[-1].get("state") == "failed"  # noqa: E731
+        seen = await collect(client, failed)
+        assert "".join(e["text"] for e in seen if e["type"] == "chunk" and e["column"] == 0) == "Hello there"
+        assert "broke off" in seen[-1]["error"]
+        if not turns(1, 1)(seen):
+            await collect(client, turns(1, 1))
+        await client.retry([0])
+        assert "no longer fits the model: begin a new one" in (await collect(client, failed))[-1]["error"]
+        await client.retry([0])
+        assert (await collect(client, of_type("turn")))[-1]["text"] == "Hello again"
+        await client.end()
+        await collect(client, ended(2))
+        await client.close()
+
+
+def drawn(home: Home, travel: Workflow) -> str:
+    return draw_scenario(home, travel.name, 3, persona=travel.personas[0].id)
