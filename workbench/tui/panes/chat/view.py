@@ -231,8 +231,10 @@ def head(talk: Talk, column: Column, addressed: bool, width: int = 999) -> tuple
         spans.append(("diverged ", "warn"))
     if not addressed:
         spans.append(("not addressed ", "dim"))
-    if column.ended_by and column.at and not talk.masked:
+    if column.ended_by in ("agent", "user") and column.at and not talk.masked:
         spans.append((f"{column.at} ", "good"))
+    elif column.ended_by and not talk.masked:
+        spans.append((f"{column.ended_by.replace('_', ' ')} ", "warn"))
     name = talk.name(column)
     if talk.vote and column.number == _winner(talk):
         spans.append(("★ ", "good"))
