@@ -24,7 +24,7 @@ def qwen(folder: Path, tiny: Path, kind: str) -> Path:
     torch.manual_seed(3)
     config = CONFIG_MAPPING[kind](
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=16, max_position_embeddings=256, tie_word_embeddings=kind == "qwen2",
+        num_key_value_heads=2, head_dim=128 if kind == "qwen3" else 16, max_position_embeddings=256, tie_word_embeddings=kind == "qwen2",
         bos_token_id=1, eos_token_id=2, pad_token_id=2,
     )  # fmt: skip
     model: Any = AutoModelForCausalLM.from_config(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -104,7 +105,8 @@ class _Run:
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder = recipe, folder
-        self.accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[_PATIENT])
+        gloo = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()  # it must be told
+        self.accelerator = Accelerator(mixed_precision="no", cpu=gloo, kwargs_handlers=[_PATIENT])
         self.report: Report = report if world.is_first() else _silent
         self.device = self.accelerator.device
         self.precision = network.precision(recipe, self.device)
