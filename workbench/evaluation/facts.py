@@ -83,17 +83,25 @@ class FactChecker:
         if pool is None or not pool.evaluation:
             return []
         named = set.intersection(*(set(placeholders(t)) for t in pool.evaluation))
-        values = [(self._slots.kind(n), str(situation.variables[n])) for n in sorted(named) if n in situation.variables]
-        constants = set.intersection(
-            *({(k, _same(w)) for k, w in self._slots.find(t) if k in ("money", "number")} for t in pool.evaluation)
-        )
+        values: list[tuple[str, str]] = []
+        for name in sorted(named & set(situation.variables)):
+            value = str(situation.variables[name])
+            dollars = all(f"${{{name}}}" in text for text in pool.evaluation)
+            values.append(("money", f"${value}") if dollars else (self._slots.kind(name), value))
+        constants = set.intersection(*(self._constants_of(text) for text in pool.evaluation))
         return values + sorted(constants)
+
+    def _constants_of(self, text: str) -> set[tuple[str, str]]:
+        """Amounts and numbers that a wording itself names; placeholders stand for values and are none."""
+        found = self._slots.find(text)
+        return {(k, _same(w)) for k, w in found if k in ("money", "number") and not w.startswith("{")}
 
     def _message(self, index: int, text: str, due: list[tuple[str, str]], situation: Situation) -> list[Statement]:
         due = list(dict.fromkeys(due))
         right = [Statement(index, kind, value, value) for kind, value in due if _stated(value, text)]
         missing = [(kind, value) for kind, value in due if not _stated(value, text)]
-        allowed = self._constants | {_same(str(v)) for v in situation.variables.values()} | {_same(v) for _, v in due}
+        told = {_same(str(v)) for v in situation.variables.values()}
+        allowed = self._constants | told | {f"${v}" for v in told} | {_same(v) for _, v in due}
         invented = [
             (kind, words) for kind, words in self._slots.find(text) if kind != "number" and _same(words) not in allowed
         ]
