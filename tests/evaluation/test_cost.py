@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.evaluation.cost import agent_cost, break_even, percentile, ratios, saving_curve
+from workbench.evaluation.cost import agent_cost, break_even, percentile, ratios, total_curves
 from workbench.store.rows import ConversationRow, MessageRow
 
 
@@ -24,7 +24,9 @@ def test_means_and_waiting() -> None:
 def test_an_unknown_price_is_unknown_unless_the_machine_has_one() -> None:
     rows = [row(cost=None, model_s=36.0), row(cost=0.01, model_s=36.0)]
     assert agent_cost(rows, []).dollars is None
-    assert agent_cost(rows, [], hourly_price=2.5).dollars == pytest.approx((0.025 + 0.01) / 2)
+    said = [MessageRow("agent", "", latency_s=72.0, created=100.0)]
+    assert agent_cost(rows, said, hourly_price=2.5, local=True).dollars == pytest.approx(2.5 * 36 / 3600)
+    assert agent_cost(rows, said, hourly_price=2.5).dollars is None  # not a machine of ours
     assert agent_cost([], []).dollars is None
 
 
@@ -38,8 +40,9 @@ def test_ratio_to_the_dearest() -> None:
 def test_break_even() -> None:
     assert break_even(60, 0.001, 0.121) == pytest.approx(500)
     assert break_even(60, 0.2, 0.1) is None
-    curve = saving_curve(60, 0.0, 0.12, 1000, points=3)
-    assert curve == [(0, -60), (500, 0), (1000, 60)]
+    ours, theirs = total_curves(60, 0.0, 0.12, 1000, points=3)
+    assert ours == [(0, 60), (500, 60), (1000, 60)]
+    assert theirs == [(0, 0), (500, 60), (1000, 120)]
 
 
 def test_percentile() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import random
@@ -14,15 +13,14 @@ from typing import Any
 import pytest
 
 from workbench.agents.names import parse_name
-from workbench.dialogue.datasets import build_dataset
-from workbench.dialogue.generation import Order, keep_workflow, planned_scenarios, write_all
+from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.model import Scenario
 from workbench.dialogue.scripted import write
 from workbench.errors import ServiceError, UserError
 from workbench.evaluation.assess import Assessor
 from workbench.evaluation.bounds import check_bounds, parse_bound
 from workbench.evaluation.design import design
-from workbench.evaluation.plan import condition_names, plan_of, scenario_set
+from workbench.evaluation.plan import condition_names, plan_of
 from workbench.evaluation.probe import path_pass_rate, samples
 from workbench.evaluation.rejudge import rejudge
 from workbench.evaluation.report import markdown, text, write_report
@@ -30,10 +28,8 @@ from workbench.evaluation.run import alone, evaluate
 from workbench.evaluation.services import Services
 from workbench.home import Home
 from workbench.jobs.context import Stopped
-from workbench.jobs.settings import Settings
 from workbench.models.client import Client, Reply, Request, Usage
-from workbench.models.ledger import BudgetSpent, LedgerClient
-from workbench.models.limiter import Limiter
+from workbench.models.ledger import BudgetSpent
 from workbench.store import connect
 from workbench.store.comparisons import comparisons, get_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
@@ -232,52 +228,6 @@ async def test_a_spent_budget_ends_it_with_figures_of_what_there_is(home: Home, 
     model.answer = escalator
     done: Any = await evaluate(Context(home), rec, plan, opener(model))  # type: ignore[arg-type]
     assert done["summary"]["agents"]["compiled"]["n"] == 14
-
-
-async def test_it_pauses_and_goes_on_and_takes_another_width_while_it_runs(home: Home, rec: Record) -> None:
-    now, model = Settings(concurrency=3), Model(escalator)
-    most = 0
-    inside = 0
-
-    class Slow(Model):
-        async def complete(self, request: Request) -> Reply:
-            nonlocal most, inside
-            inside += 1
-            most = max(most, inside)
-            await asyncio.sleep(0)
-            inside -= 1
-            return await model.complete(request)
-
-    services = Services(
-        lambda name, limiter: LedgerClient(Slow(escalator), name, limiter=limiter), lambda name: Limiter(lambda: now)
-    )
-    work = asyncio.ensure_future(evaluate(Context(home), rec, plan_of(args(agents=["compiled:fake"])), services))  # type: ignore[arg-type]
-    while model.calls < 4:
-        await asyncio.sleep(0)
-    now = replace(now, paused=True)
-    while inside:
-        await asyncio.sleep(0)
-    seen = model.calls
-    for _ in range(500):
-        await asyncio.sleep(0)
-    assert model.calls == seen
-    assert most == 3
-    now, most = Settings(concurrency=1), 0
-    result: Any = await work
-    assert most == 1
-    assert result["summary"]["agents"]["compiled"]["n"] == 14
-
-
-async def test_a_data_sets_own_scenarios_come_first_in_their_order(home: Home, rec: Record, travel: Workflow) -> None:
-    keep_workflow(rec, travel)
-    order = Order(travel.name, train=20, dev=2, test=5, least=1)
-    write_all(rec, travel, order)
-    dataset = build_dataset(rec, travel, "small")
-    own = [s.id for s in planned_scenarios(travel, order, "test")]
-    made = scenario_set(rec, travel, plan_of(args(dataset=dataset.id, scenarios=8)))
-    assert [s.id for s in made.scenarios][: len(own)] == own
-    assert len(made.scenarios) == 8
-    assert set(made.traits) == {s.id for s in made.scenarios}
 
 
 async def test_two_jobs_never_work_on_one_comparison(home: Home, rec: Record) -> None:

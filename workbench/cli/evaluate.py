@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -101,7 +100,7 @@ def command(
     }
     plan = plan_of(args)
     settings = settings_of(batch, budget, concurrency)
-    models = models_of(plan)
+    models = plan.models()
     refuse(home, models, plan.panel().judges if batch else (), budget)
     if dry_run or (models and not yes):
         found = estimate_of(home, plan, batch)
@@ -110,7 +109,7 @@ def command(
         if dry_run:
             return
         confirm(found)
-    job = launch(home.make(), "evaluate", asdict(plan), f"evaluation on {loaded.name}", settings=settings)
+    job = launch(home.make(), "evaluate", args, f"evaluation on {loaded.name}", settings=settings)
     if detach:
         emit(
             {"job": job.id}, as_json, lambda found: f"job {found['job']}; workbench jobs tail {found['job']} watches it"
@@ -134,16 +133,6 @@ def settings_of(batch: bool, budget: float | None, concurrency: str | None) -> d
     return settings
 
 
-def models_of(plan: EvaluationPlan) -> list[str]:
-    """Every model that the plan calls, each once."""
-    from workbench.agents.names import parse_name
-
-    models = [m for name in plan.agents if (m := parse_name(name).model)]
-    if plan.user.startswith("llm:"):
-        models.append(plan.user.removeprefix("llm:"))
-    return list(dict.fromkeys([*models, *plan.panel().judges]))
-
-
 def refuse(home: Home, models: list[str], batched: tuple[str, ...], budget: float | None) -> None:
     """What can be known to fail before a job is started: names, keys, batches, a budget over unknown prices."""
     from workbench.models.open import check_model, price_of
@@ -164,7 +153,7 @@ def estimate_of(home: Home, plan: EvaluationPlan, batch: bool) -> Estimate:
     from workbench.store import connect
 
     with connect(home.make()) as rec:
-        return preview(rec, plan, {name: price_of(name, home) for name in models_of(plan)}, batch=batch)
+        return preview(rec, plan, {name: price_of(name, home) for name in plan.models()}, batch=batch)
 
 
 def estimate_text(found: Estimate, budget: float | None) -> str:

@@ -28,7 +28,7 @@ def group() -> None:
 
 
 @group.command("list", epilog=example("workbench jobs list", "workbench jobs list --state running --json"))
-@click.option("--kind", help="Only jobs of this kind: train, generate, serve, evaluate, judge, chat, demo.")
+@click.option("--kind", help="Only jobs of this kind: train, generate, serve, evaluate, chat, demo.")
 @click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
 @json_option
 @pass_home

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -66,16 +67,209 @@ def list_(home: Home, as_json: bool = False) -> None:
     emit(rows, as_json, render)
 
 
-@group.command(epilog=example("workbench results show last", "workbench results show last --json"))
+_PRICES = (
+    click.option("--hourly-price", type=click.FloatRange(0), help="Dollars an hour of the local machine."),
+    click.option("--one-time", type=click.FloatRange(0), help="Dollars that generation and training cost, once."),
+)
+
+
+def _prices(function: Any) -> Any:
+    for option in reversed(_PRICES):
+        function = option(function)
+    return function
+
+
+@group.command(
+    epilog=example(
+        "workbench results show last",
+        "workbench results show last --part cost --hourly-price 2.5",
+        "workbench results show last --json",
+    )
+)
+@click.argument("comparison")
+@click.option("--part", help="Only one table: figures, tests, judges, cost, break-even, coverage, agreement, paper, …")
+@_prices
+@json_option
+@pass_home
+def show(
+    home: Home,
+    comparison: str,
+    part: str | None,
+    hourly_price: float | None,
+    one_time: float | None,
+    as_json: bool,
+) -> None:
+    """Print a comparison's figures, tests, costs and controls: every table of the pane and of the report.
+
+    The prices try other costs on it: nothing is stored.
+    """
+    from workbench.evaluation.report import text
+    from workbench.evaluation.sections import sections
+
+    _, name, summary = _summary(home, comparison)
+    prices = {"hourly_price": hourly_price, "one_time": one_time}
+    if as_json and (part or hourly_price is not None or one_time is not None):
+        made = [s for s in sections(summary, **prices) if part in (None, s.id)]
+        emit(made, True, str)
+        return
+    emit(summary, as_json, lambda found: text(name, found, part, **prices))
+
+
+@group.command(
+    epilog=example(
+        "workbench results behind last --figure task_success --agent compiled --most 3",
+        "workbench results behind last --figure task_success --differ conditions",
+    )
+)
+@click.argument("comparison")
+@click.option(
+    "--figure", default="task_success", show_default=True, help="A measure, criterion or cost (seconds, cost …)."
+)
+@click.option("--judge", help="Whose verdicts; else the leading judge's.")
+@click.option("--agent", help="Only this column of the comparison.")
+@click.option("--most", type=float, help="Only values up to this.")
+@click.option("--deviation", help='Only scenarios with this deviation; "none": without one.')
+@click.option("--differ", type=click.Choice(["conditions", "judges"]), help="Only where these scored differently.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@json_option
+@pass_home
+def behind(
+    home: Home,
+    comparison: str,
+    figure: str,
+    judge: str | None,
+    agent: str | None,
+    most: float | None,
+    deviation: str | None,
+    differ: Literal["conditions", "judges"] | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the conversations behind a figure: those without a value first, then the lowest (of costs, the highest)."""
+    from workbench.evaluation.reading import figure_of
+    from workbench.store import connect
+    from workbench.store.behind import behind
+    from workbench.store.conversations import conversation_rows
+    from workbench.store.find import find
+
+    with connect(home, readonly=True) as rec:
+        asked = figure_of(rec, find(rec, "comparison", comparison), figure, judge)
+        found = behind(rec, replace(asked, condition=agent, differ=differ or "", deviation=deviation, most=most))
+        rows = conversation_rows(rec, found.rowids[:limit])
+    known = zip(rows, found.values, found.spreads, strict=False)
+    shown = [
+        {
+            "id": r.id,
+            "agent": r.condition,
+            "scenario": r.scenario_id,
+            "value": None if v != v else v,
+            "apart": s if differ else None,
+            "terminal": r.terminal,
+            "ended_by": r.ended_by,
+            "messages": r.totals.get("messages"),
+        }
+        for r, v, s in known
+    ]
+
+    def render(lines: list[Mapping[str, Any]]) -> str:
+        if not lines:
+            return "no conversation"
+        head = ("conversation", "agent", "scenario", "value", "apart", "terminal", "ended by", "messages")
+        cells = [tuple(line.values()) for line in lines]
+        rest = f"\n… {len(found) - len(lines):,} more" if len(found) > len(lines) else ""
+        return table(head, [("–" if c is None else c for c in row) for row in cells], right=(3, 4, 7)) + rest  # type: ignore[misc]
+
+    emit(shown, as_json, render)
+
+
+@group.command(epilog=example("workbench results scenario 3f2a91c0", "workbench results scenario 3f2a91c0 --json"))
+@click.argument("conversation")
+@json_option
+@pass_home
+def scenario(home: Home, conversation: str, as_json: bool) -> None:
+    """Read one scenario with every agent: transcripts, ways through the graph, verdicts with their evidence.
+
+    CONVERSATION is any of its conversations (an id, its beginning, or last).
+    """
+    from workbench.evaluation.reading import beside, plain_text, read
+    from workbench.store import connect
+    from workbench.store.find import find
+
+    with connect(home, readonly=True) as rec:
+        ids = beside(rec, find(rec, "conversation", conversation))
+        found = [reading for reading in (read(rec, i) for i in ids) if reading]
+    emit(found, as_json, lambda rows: "\n\n".join(plain_text(r) for r in rows))
+
+
+@group.command(epilog=example("workbench results agreement last", "workbench results agreement last --json"))
 @click.argument("comparison")
 @json_option
 @pass_home
-def show(home: Home, comparison: str, as_json: bool) -> None:
-    """Print a comparison's figures, tests and controls."""
-    from workbench.evaluation.report import text
+def agreement(home: Home, comparison: str, as_json: bool) -> None:
+    """How far judges agree with each other and with the people who reviewed the conversations."""
+    from workbench.evaluation.agreement import people_agree, plain
+    from workbench.evaluation.report import aligned
+    from workbench.evaluation.sections import agreement as agreement_of
+    from workbench.store import connect
 
-    _, name, summary = _summary(home, comparison)
-    emit(summary, as_json, lambda found: text(name, found))
+    found, _, summary = _summary(home, comparison)
+    with connect(home, readonly=True) as rec:
+        people = plain(people_agree(rec, found))
+    section = agreement_of(summary, people)
+    data = {"judges": summary.get("agreement", []), "people": people}
+    emit(data, as_json, lambda _: "\n".join([section.note, *aligned(section.rows)]))
+
+
+@group.command(epilog=example("workbench results diff before after", "workbench results diff saved.json last --json"))
+@click.argument("before")
+@click.argument("after")
+@json_option
+@pass_home
+def diff(home: Home, before: str, after: str, as_json: bool) -> None:
+    """Compare two comparisons: what was set otherwise, what got better or worse, paired where scenarios are shared.
+
+    BEFORE and AFTER are comparisons, or files that `workbench results show --json` wrote.
+    """
+    from workbench.evaluation.changes import changes, sections_of, settings
+    from workbench.evaluation.paired_changes import paired_tests
+    from workbench.evaluation.report import aligned
+    from workbench.store import connect
+
+    first, second = _side(home, before), _side(home, after)
+    tests: Mapping[tuple[str, str], Mapping[str, Any]] = {}
+    if first.id and second.id:
+        shared = [a for a in first.summary.get("agents", {}) if a in second.summary.get("agents", {})]
+        with connect(home, readonly=True) as rec:
+            tests = paired_tests(rec, first.id, second.id, shared)
+    found = list(changes(first, second, tests))
+    data = {"settings": settings(first, second), "changes": found}
+    emit(
+        data,
+        as_json,
+        lambda _: "\n\n".join(
+            "\n".join([s.title.upper(), *([s.note] if s.note else []), *aligned(s.rows)])
+            for s in sections_of(first, second, found)
+        ),
+    )
+
+
+def _side(home: Home, wanted: str) -> Any:
+    """A comparison of the record, or a saved summary. Raises UserError for a file that holds something else."""
+    import json
+
+    from workbench.evaluation.changes import Side
+
+    file = Path(wanted)
+    if not (wanted.endswith(".json") and file.is_file()):
+        comparison, name, summary = _summary(home, wanted)
+        return Side(name, summary, comparison)
+    try:
+        summary = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file}: not JSON ({error})") from None
+    if not isinstance(summary, dict) or not isinstance(summary.get("agents"), dict):
+        raise UserError(f"{file}: no summary of a comparison; `workbench results show COMPARISON --json` writes one")
+    return Side(file.stem, summary)
 
 
 @group.command(epilog=example("workbench results check last --min task_success=4.2 --max failure_rate=0.08"))
@@ -83,6 +277,7 @@ def show(home: Home, comparison: str, as_json: bool) -> None:
 @click.option("--min", "least", multiple=True, metavar="FIGURE=X", help="A figure must reach X.")
 @click.option("--max", "most", multiple=True, metavar="FIGURE=X", help="A figure must not pass X.")
 @click.option("--agent", default="compiled", show_default=True, help="Whose figures: a column of the comparison.")
+@click.option("--judge", help="Whose verdicts; else the leading judge's.")
 @json_option
 @pass_home
 @click.pass_context
@@ -93,6 +288,7 @@ def check(
     least: tuple[str, ...],
     most: tuple[str, ...],
     agent: str,
+    judge: str | None,
     as_json: bool,
 ) -> None:
     """Compare figures with bounds, for CI: exit 1 if one is missed, missing or not reported."""
@@ -102,7 +298,7 @@ def check(
     bounds = [parse_bound(text, "min") for text in least] + [parse_bound(text, "max") for text in most]
     if not bounds:
         raise UserError("nothing to check: give --min FIGURE=X or --max FIGURE=X")
-    found = check_bounds(summary, agent, bounds)
+    found = check_bounds(summary, agent, bounds, judge)
     emit(found, as_json, lambda rows: "\n".join(f"{'ok  ' if r.is_met else 'FAIL'} {r.text}" for r in rows))
     if not all(r.is_met for r in found):
         ctx.exit(1)
@@ -146,21 +342,33 @@ def rejudge(home: Home, /, comparison: str, as_json: bool, **rest: Any) -> None:
     by_models(home, found, as_json, **rest)
 
 
-@group.command(epilog=example("workbench results report last --to html -o report.html"))
+@group.command(
+    epilog=example("workbench results report last --to html -o report.html", "workbench results report last --to tex")
+)
 @click.argument("comparison")
 @click.option(
-    "--to", "form", type=click.Choice(["html", "md", "csv", "jsonl", "parquet"]), default="html", show_default=True
+    "--to",
+    "form",
+    type=click.Choice(["html", "md", "tex", "csv", "jsonl", "parquet"]),
+    default="html",
+    show_default=True,
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Else NAME.FORM in this folder.")
+@_prices
 @pass_home
-def report(home: Home, comparison: str, form: str, output: Path | None) -> None:
-    """Write a comparison as a file: html and md for people; csv, jsonl and parquet with a row a conversation."""
+def report(
+    home: Home, comparison: str, form: str, output: Path | None, hourly_price: float | None, one_time: float | None
+) -> None:
+    """Write a comparison as a file: html and md for people, tex for a paper's test table; csv, jsonl and parquet with a
+    row a conversation."""
     from workbench.evaluation.report import write_report
     from workbench.store import connect
     from workbench.store.find import find
 
     with connect(home, readonly=True) as rec:
-        path = write_report(rec, find(rec, "comparison", comparison), form, output)
+        path = write_report(
+            rec, find(rec, "comparison", comparison), form, output, hourly_price=hourly_price, one_time=one_time
+        )
     click.echo(path)
 
 

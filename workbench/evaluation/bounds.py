@@ -50,17 +50,30 @@ def parse_bound(text: str, kind: Literal["min", "max"]) -> Bound:
         raise UserError(f'--{kind} "{text}": write FIGURE=X, such as task_success=4.2') from None
 
 
-def check_bounds(summary: Mapping[str, Any], agent: str, bounds: Sequence[Bound]) -> list[Outcome]:
-    """Look the figures up in an agent's entry. Raises UserError for an unknown agent or figure, naming the known
-    ones."""
+def check_bounds(
+    summary: Mapping[str, Any], agent: str, bounds: Sequence[Bound], judge: str | None = None
+) -> list[Outcome]:
+    """Look the figures up in an agent's entry; criteria are the leading judge's unless another is named.
+
+    Raises UserError for an unknown agent, judge or figure, naming the known ones.
+    """
     agents: Mapping[str, Mapping[str, Any]] = summary["agents"]
     entry = agents.get(agent) or next((e for e in agents.values() if e.get("agent") == agent), None)
     if entry is None:
         raise UserError(f'no agent "{agent}" in this comparison (there are: {", ".join(agents)})')
-    figures = {k: v for k, v in entry.items() if v is None or (isinstance(v, int | float) and not isinstance(v, bool))}
+    figures = {**_numbers(entry), **_numbers(entry.get("costs", {}))}
+    if judge is not None:
+        judges: Mapping[str, Mapping[str, Any]] = entry.get("judges", {})
+        if judge not in judges:
+            raise UserError(f'no judge "{judge}" in this comparison (there are: {", ".join(judges) or "none"})')
+        figures |= {name: found["mean"] if found else None for name, found in judges[judge].items()}
     figures["failure_rate"] = entry.get("failures", {}).get("rate")
     figures["labeller_accuracy"] = summary.get("labeller_accuracy")
     for bound in bounds:
         if bound.figure not in figures:
             raise UserError(f'no figure "{bound.figure}" (there are: {", ".join(sorted(figures))})')
     return [Outcome(bound, figures[bound.figure]) for bound in bounds]
+
+
+def _numbers(entry: Mapping[str, Any]) -> dict[str, float | None]:
+    return {k: v for k, v in entry.items() if v is None or (isinstance(v, int | float) and not isinstance(v, bool))}

@@ -3,10 +3,16 @@ back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from workbench.store.rows import ConversationRow, MessageRow
+
+PAID_BY_CALL = "prices of the model's calls"
+PAID_BY_HOUR = "machine seconds at the stated price of an hour"
+FREE = "runs no model"
+UNPRICED = "no price known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +20,11 @@ class AgentCost:
     """Means per conversation (tokens, calls, messages, seconds, dollars) and waiting times per agent message in
     seconds.
 
-    `input` counts tokens read anew, `cached` those read from a cache. `dollars` is None if any price is unknown.
-    `seconds` is wall time, in which conversations run side by side; `model_seconds` sums the calls' own latency. `ttft`
-    is the time to the first token. Agents without a model (the oracle) cost 0.
+    `input` counts tokens read anew, `cached` those read from a cache. `dollars` is None if any price is unknown;
+    `basis` says what they rest on. `seconds` is wall time, in which conversations run side by side; `model_seconds` sums
+    the calls' own latency. `machine_seconds` (GPU-seconds where a GPU serves) is the time in which a local model had at
+    least one call of the agent in flight, divided by the conversations; None for models elsewhere. `ttft` is the time to
+    the first token of replies that were streamed. Agents without a model (the oracle) cost 0.
     """
 
     n: int
@@ -27,7 +35,9 @@ class AgentCost:
     cached: float | None
     seconds: float | None
     model_seconds: float | None
+    machine_seconds: float | None
     dollars: float | None
+    basis: str
     latency_p50: float | None
     latency_p95: float | None
     ttft_p50: float | None
@@ -46,15 +56,28 @@ class AgentCost:
 
 
 def agent_cost(
-    rows: Sequence[ConversationRow], messages: Sequence[MessageRow], hourly_price: float | None = None
+    rows: Sequence[ConversationRow],
+    messages: Iterable[MessageRow],
+    hourly_price: float | None = None,
+    *,
+    local: bool = False,
 ) -> AgentCost:
-    """The cost of one agent from its conversations and their messages.
+    """The cost of one agent from its conversations and their messages (read once, none is kept).
 
-    With `hourly_price` (dollars an hour of the local machine) a conversation whose calls have no price costs its share
-    of the machine's time: its model seconds, an upper bound where calls are batched.
+    Calls with a price cost that. With `hourly_price` (dollars an hour of the machine) a `local` agent's conversations
+    cost their share of the time in which the machine worked for it.
     """
-    spoken = [m for m in messages if m.role == "agent"]
-    dollars = [_dollars(row, hourly_price) for row in rows]
+    latencies: list[float] = []
+    firsts: list[float] = []
+    spans: list[tuple[float, float]] = []
+    for message in messages:
+        if message.role == "agent" and message.latency_s is not None:
+            latencies.append(message.latency_s)
+            spans.append((message.created - message.latency_s, message.created))
+            if message.ttft_s is not None and message.ttft_s < message.latency_s:  # else it came whole
+                firsts.append(message.ttft_s)
+    machine = busy_seconds(spans) / len(rows) if local and rows else None
+    dollars, basis = _price(rows, machine, hourly_price)
     return AgentCost(
         n=len(rows),
         messages=_mean(rows, "messages"),
@@ -64,12 +87,46 @@ def agent_cost(
         cached=_mean(rows, "cache_read"),
         seconds=_mean(rows, "seconds"),
         model_seconds=_mean(rows, "model_s"),
-        dollars=None if not rows or None in dollars else sum(d or 0.0 for d in dollars) / len(rows),
-        latency_p50=percentile([m.latency_s for m in spoken], 0.5),
-        latency_p95=percentile([m.latency_s for m in spoken], 0.95),
-        ttft_p50=percentile([m.ttft_s for m in spoken], 0.5),
-        ttft_p95=percentile([m.ttft_s for m in spoken], 0.95),
+        machine_seconds=machine,
+        dollars=dollars,
+        basis=basis,
+        latency_p50=percentile(latencies, 0.5),
+        latency_p95=percentile(latencies, 0.95),
+        ttft_p50=percentile(firsts, 0.5),
+        ttft_p95=percentile(firsts, 0.95),
     )
+
+
+def is_local(model: str | None) -> bool:
+    """Whether a model runs on a machine of ours (`local/…`, or a URL on loopback), and so costs its time."""
+    if model is None:
+        return False
+    return model.startswith("local/") or urlsplit(model).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of the intervals: the time in which at least one was open."""
+    total, reached = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        if end > reached:
+            total += end - max(begin, reached)
+            reached = end
+    return total
+
+
+def _price(
+    rows: Sequence[ConversationRow], machine: float | None, hourly_price: float | None
+) -> tuple[float | None, str]:
+    """Mean dollars of a conversation and what they rest on."""
+    if not rows:
+        return None, UNPRICED
+    known = [row.totals.get("cost") for row in rows]
+    priced = [float(c) for c in known if isinstance(c, int | float)]
+    if machine is not None and hourly_price is not None and len(priced) < len(rows):
+        return hourly_price * machine / 3600, PAID_BY_HOUR
+    if len(priced) < len(rows):
+        return None, UNPRICED
+    return sum(priced) / len(priced), PAID_BY_CALL if any(row.totals.get("calls") for row in rows) else FREE
 
 
 def ratios(costs: Mapping[str, AgentCost]) -> dict[str, float | None]:
@@ -89,12 +146,12 @@ def break_even(one_time: float, per_conversation: float, instead: float) -> floa
     return one_time / saved if saved > 0 else None
 
 
-def saving_curve(
-    one_time: float, per_conversation: float, instead: float, upto: int, points: int = 50
-) -> list[tuple[int, float]]:
-    """(conversations, dollars saved in total) from 0 to `upto`, for a plot; below zero until the break-even."""
-    counts = [round(upto * i / (points - 1)) for i in range(points)]
-    return [(n, n * (instead - per_conversation) - one_time) for n in counts]
+def total_curves(
+    one_time: float, per_conversation: float, instead: float, upto: float, points: int = 50
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """(conversations, dollars in total) of the compiled agent, its one-time cost included, and of the rival."""
+    counts = [upto * i / (points - 1) for i in range(points)]
+    return [(n, one_time + n * per_conversation) for n in counts], [(n, n * instead) for n in counts]
 
 
 def percentile(values: Sequence[float | None], share: float) -> float | None:
@@ -106,16 +163,6 @@ def percentile(values: Sequence[float | None], share: float) -> float | None:
     low = int(at)
     high = min(low + 1, len(known) - 1)
     return known[low] + (known[high] - known[low]) * (at - low)
-
-
-def _dollars(row: ConversationRow, hourly_price: float | None) -> float | None:
-    cost = row.totals.get("cost")
-    if isinstance(cost, int | float):
-        return float(cost)
-    seconds = row.totals.get("model_s")
-    if hourly_price is not None and isinstance(seconds, int | float):
-        return hourly_price * seconds / 3600
-    return None
 
 
 def _mean(rows: Sequence[ConversationRow], *names: str) -> float | None:

@@ -3,62 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any
 
+from workbench.evaluation.sections import Section
 from workbench.text import clean
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --bar: #2f7d78; --dim: #777; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap }
-.note, dt { color: var(--dim) } svg text { font: 12px system-ui, sans-serif; fill: currentColor }
-svg rect { fill: var(--bar) } svg line { stroke: currentColor; stroke-width: 1.5 }
-.bars { display: grid; grid-template-columns: repeat(auto-fill, minmax(24rem, 1fr)); gap: .5rem 2rem }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; vertical-align: top }
+td:last-child { white-space: normal; min-width: 6rem }
+figure { margin: .5rem 0 } figcaption { font-weight: 600 }
+.note, dt, figcaption small { color: var(--dim) } svg { max-width: 100% }
+svg text { font: 12px system-ui, sans-serif; fill: currentColor }
+svg .bar { fill: var(--bar) } svg .ink { stroke: currentColor; stroke-width: 1.5 }
+svg .axis { fill: none; stroke: var(--dim) }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(25rem, 1fr)); gap: .5rem 2rem }
+details { border-bottom: 1px solid var(--line); padding: .3rem 0 } summary { cursor: pointer }
+.said { display: grid; grid-template-columns: 5rem 1fr; gap: .2rem 1rem; margin: .6rem 0 } .said > :nth-child(odd) { color: var(--dim) }
+@media print { details { display: block } }
 """
 
-Bar = tuple[str, float | None, tuple[float, float] | None, float]
-"""Label, value, interval, and the value at full length."""
+Picture = tuple[str, str]
+"""Caption and SVG."""
 
 
-def page(title: str, found: Mapping[str, Any]) -> str:
-    """The page from `report.sections`. All words are escaped and cleaned."""
-    parts = [f"<h1>{_text(title)}</h1>", _list(found["facts"]), "<h2>At a glance</h2>", '<div class="bars">']
-    parts += [f"<figure><figcaption>{_text(name)}</figcaption>{bars(rows)}</figure>" for name, rows in found["bars"]]
-    parts.append("</div>")
-    for name, note, rows in found["tables"]:
-        parts.append(f'<h2>{_text(name)}</h2><p class="note">{_text(note)}</p>{_table(rows)}')
-    parts += ["<h2>Read this with it</h2>", _list(found["notes"]), "<h2>Rubric</h2><dl>"]
-    parts += [f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in found["rubric"].items()]
-    body = "\n".join([*parts, "</dl>"])
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One conversation of the appendix: a heading, what was said (role, text), and lines on what was judged."""
+
+    title: str
+    messages: Sequence[tuple[str, str]]
+    verdicts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the page shows. `pictures` stand above the section of that id, "" at the top."""
+
+    title: str
+    facts: Sequence[str]
+    sections: Sequence[Section]
+    pictures: Mapping[str, Sequence[Picture]]
+    notes: Sequence[str]
+    rubric: Mapping[str, str]
+    talks: Sequence[Talk]
+
+
+def page(found: Page) -> str:
+    """The page as one string. All words are escaped and cleaned."""
+    parts = [f"<h1>{_text(found.title)}</h1>", _list(found.facts), _list(found.notes), *_pictures(found, "")]
+    for section in found.sections:
+        parts.append(f'<h2 id="{_text(section.id)}">{_text(section.title)}</h2>')
+        parts += [f'<p class="note">{_text(section.note)}</p>' if section.note else "", *_pictures(found, section.id)]
+        parts.append(_table(section.rows))
+    if found.talks:
+        parts.append("<h2>Conversations that scored lowest</h2>")
+        parts += [_talk(talk) for talk in found.talks]
+    if found.rubric:
+        parts += ["<h2>Rubric</h2><dl>"]
+        parts += [f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in found.rubric.items()]
+        parts.append("</dl>")
+    body = "\n".join(part for part in parts if part)
+    title = _text(found.title)
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     return (
         f'<!doctype html><html lang="en"><head>{head}{policy}<style>{_STYLE}</style></head><body>{body}</body></html>\n'
     )
 
 
-def bars(rows: Sequence[Bar], width: int = 220) -> str:
-    """Horizontal bars with their intervals as whiskers, as inline SVG."""
-    lines = []
-    for index, (label, value, interval, full) in enumerate(rows):
-        y = 22 * index
-        lines.append(f'<text x="0" y="{y + 14}">{_text(label)}</text>')
-        if value is None:
-            lines.append(f'<text x="120" y="{y + 14}">–</text>')
-            continue
-        end = 120 + width * value / full
-        lines.append(f'<rect x="120" y="{y + 4}" width="{width * value / full:.1f}" height="13" rx="2"/>')
-        if interval:
-            low, high = (120 + width * v / full for v in interval)
-            lines.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y + 10.5}" y2="{y + 10.5}"/>')
-            end = max(end, high)
-        shown = f"{value:.0%}" if full == 1 else f"{value:.2f}"
-        lines.append(f'<text x="{end + 6:.1f}" y="{y + 14}">{shown}</text>')
-    height = 22 * len(rows) + 4
-    return f'<svg viewBox="0 0 {width + 180} {height}" width="{width + 180}" height="{height}" role="img">{"".join(lines)}</svg>'
+def _pictures(found: Page, section: str) -> list[str]:
+    drawn = [
+        f"<figure><figcaption>{_text(name)}</figcaption>{svg}</figure>"
+        for name, svg in found.pictures.get(section, ())
+        if svg
+    ]
+    return ['<div class="pictures">', *drawn, "</div>"] if drawn else []
+
+
+def _talk(talk: Talk) -> str:
+    said = "".join(f"<div>{_text(role)}</div><div>{_text(text)}</div>" for role, text in talk.messages)
+    return (
+        f'<details><summary>{_text(talk.title)}</summary><div class="said">{said}</div>{_list(talk.verdicts)}</details>'
+    )
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -70,7 +101,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>" if lines else ""
 
 
 def _text(words: str) -> str:

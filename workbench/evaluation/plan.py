@@ -52,6 +52,13 @@ class EvaluationPlan:
     rubric: str | None = None
     retry_missing: bool = False
 
+    def models(self) -> list[str]:
+        """Every model that the plan calls, each once. Raises UserError for a name that has no such form."""
+        models = [m for name in self.agents if (m := parse_name(name).model)]
+        if self.user.startswith("llm:"):
+            models.append(self.user.removeprefix("llm:"))
+        return list(dict.fromkeys([*models, *self.panel().judges]))
+
     def panel(self) -> Panel:
         """The language models that judge, and by what. Raises UserError for a judge or a rubric that is not there."""
         return Panel(judge_models(self.judges), load_rubric(self.rubric), self.judge_repetitions)

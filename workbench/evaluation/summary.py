@@ -1,5 +1,5 @@
-"""From the conversations of a comparison to its figures: agents, tests against the compiled one, controls, what is
-missing.
+"""From the conversations of a comparison to its figures: agents, tests against the compiled one, controls, agreement,
+coverage, cost, and what is missing.
 
 The result is plain JSON, kept in the comparison's row; every figure in it can be opened down to the conversations.
 """
@@ -7,8 +7,8 @@ The result is plain JSON, kept in the comparison's row; every figure in it can b
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -20,30 +20,32 @@ from workbench.dialogue.scripted import write
 from workbench.errors import UserError
 from workbench.evaluation import statistics
 from workbench.evaluation.accuracy import RELIABLE, Accuracy, accuracy, dialogue_accuracy
+from workbench.evaluation.agreement import judges_agree, plain
 from workbench.evaluation.assess import MEASURES, Assessor
 from workbench.evaluation.controls import CEILING, Control, failed_measures, run_controls
-from workbench.evaluation.cost import agent_cost, ratios
+from workbench.evaluation.cost import AgentCost, agent_cost, is_local, ratios
+from workbench.evaluation.economy import one_time_of
+from workbench.evaluation.pairs import compare
 from workbench.evaluation.plan import is_untrained
-from workbench.evaluation.rules import CRITERIA, FAILURE_AT_MOST, JUDGE, RUBRIC_HASH
+from workbench.evaluation.rules import CRITERIA, FAILURE_AT_MOST, JUDGE, RUBRIC, RUBRIC_HASH
+from workbench.evaluation.tables import HUMAN, MEASURED, Tables, histogram, mean, tables_of
+from workbench.evaluation.walks import set_coverage, trained_runs, walked
 from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.dialogues import DialogueFilter, iterate_dialogues
 from workbench.store.record import Record
-from workbench.store.rows import ConversationRow, MessageRow
+from workbench.store.rows import ComparisonRow, ConversationRow, JudgeRow, MessageRow
 from workbench.store.scenarios import get_scenario
-from workbench.store.verdicts import measures, verdicts
-from workbench.workflow.hashing import workflow_hash
+from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import Workflow
 
 STATEMENT = "This shows that the procedure was learnt from the dialogues; it says nothing about frontier models."
-FAMILY = (*MEASURES, *CRITERIA)
-"""The tests of one pair of agents, corrected together (Holm)."""
-LEAST_TESTED = 13
-"""Pairs of scenarios below which intervals are given and no test."""
+ASIDE = ("unknown_messages", "rules_kept", "user_errors")
+"""Measures that stand aside: no test is made of them."""
 _LABELLED_DIALOGUES = 200
 
-Table = Mapping[str, Mapping[str, float | None]]
-"""Criterion → scenario → mean over the repetitions."""
+Held = Mapping[str, Sequence[ConversationRow]]
+"""Condition → its conversations, the failed ones included."""
 
 
 def summarise(
@@ -53,197 +55,243 @@ def summarise(
     row = get_comparison(rec, comparison_id)
     if row is None:
         raise UserError(f"no comparison {comparison_id}")
-    held: dict[str, list[ConversationRow]] = defaultdict(list)
-    for conversation in conversations(rec, ConversationFilter(comparison_id=comparison_id)):
-        held[conversation.condition].append(conversation)
-    order = _in_order(held, row.config.get("agents"))
-    messages = {c: {r.id: conversation_messages(rec, r.id) for r in held[c]} for c in order}
+    held = _held(rec, row)
+    order = list(held)
     scenarios = _scenarios(rec, held)
-    tables = tables_of(rec, comparison_id, held)
-    controls = [*run_controls(assessor, list(scenarios.values())), *_oracle_controls(tables.get("oracle", {}))]
+    named = row.config.get("judges")
+    tables = tables_of(rec, comparison_id, [str(n) for n in named] if isinstance(named, list | tuple) else [])
+    controls = [*run_controls(assessor, list(scenarios.values())), *_oracle_controls(tables)]
     hidden = failed_measures(controls)
-    labelled = {c: accuracy(assessor.labeller, assessor.workflow, messages[c].values()) for c in order if c != "oracle"}
+    labelled = {c: accuracy(assessor.labeller, assessor.workflow, _talks(rec, held[c])) for c in order if c != "oracle"}
     on_dialogues = dialogue_accuracy(assessor.labeller, assessor.workflow, _dialogues(rec, assessor.workflow))
+    costs = {c: _cost(rec, held[c], hourly_price) for c in order}
+    walks = walked(rec, assessor.workflow, comparison_id, {r.id: c for c in order for r in held[c]})
+    runs = trained_runs(rec, {c: held[c][0].agent for c in order})
+    cheaper = ratios(costs)
+    weights = weights_of(row)
     agents = {
-        c: _agent(rec, held[c], messages[c], tables[c], scenarios, hidden, labelled.get(c), hourly_price) for c in order
+        c: _agent(rec, c, held[c], tables, scenarios, hidden)
+        | {"weighted": _weighted(c, tables, weights, hidden)}
+        | _labelled(labelled.get(c))
+        | _costs(costs[c], cheaper[c])
+        | {"walks": walks.get(c, {})}
+        for c in order
     }
-    for name, ratio in ratios({c: agent_cost(held[c], [], hourly_price) for c in order}).items():
-        agents[name]["times_cheaper"] = ratio
     summary = {
         "agents": agents,
-        "comparison": _comparison(comparison_id, order, tables, hidden),
+        "order": order,
+        "comparison": compare(comparison_id, order, tables, hidden),
         "labeller_accuracy": on_dialogues.share,
         "labeller": {"dialogues": asdict(on_dialogues), "agents": {c: asdict(a) for c, a in labelled.items() if a.n}},
         "adherence_reliable": on_dialogues.share is not None and on_dialogues.share >= RELIABLE,
         "controls": {c.name: _control(c) for c in controls},
         "controls_passed": all(c.passed for c in controls),
         "not_reported": sorted(hidden),
-        "judge": {"name": JUDGE, "rubric": RUBRIC_HASH, "offline": True, "not_judged": ["naturalness"]},
+        "judge": _judge(tables.judges[0] if tables.judges else JudgeRow(JUDGE, RUBRIC_HASH, 0, 0, 0), tables),
+        "judges": [_judge(judge, tables) for judge in tables.judges],
+        "agreement": plain(judges_agree(rec, comparison_id)),
+        "rubric": _rubric(row, tables.lead),
+        "coverage": set_coverage(rec, assessor.workflow, scenarios.values(), runs),
+        "one_time": {c: one_time_of(rec, run) for c, run in runs.items()},
+        "hourly_price": hourly_price,
         "user": row.config.get("user"),
         "scenarios": len(scenarios),
+        "provenance": _provenance(row, held, scenarios),
         "statement": STATEMENT,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(summary))  # the same whether fresh or read back from the record
-    return plain
+    found: dict[str, Any] = json.loads(json.dumps(summary))  # the same whether fresh or read back from the record
+    return found
 
 
-def _in_order(held: Mapping[str, Sequence[ConversationRow]], named: object) -> list[str]:
-    """Conditions in the order in which the comparison names its agents."""
-    names = [str(n) for n in named] if isinstance(named, list | tuple) else []
-    place = {c: names.index(rows[0].agent) if rows[0].agent in names else len(names) for c, rows in held.items()}
-    return sorted(held, key=lambda c: (place[c], c))
+def _held(rec: Record, row: ComparisonRow) -> dict[str, list[ConversationRow]]:
+    """The conversations by condition, in the order in which the comparison names its agents."""
+    found: dict[str, list[ConversationRow]] = defaultdict(list)
+    for conversation in conversations(rec, ConversationFilter(comparison_id=row.id)):
+        found[conversation.condition].append(conversation)
+    agents = row.config.get("agents")
+    names = [str(n) for n in agents] if isinstance(agents, list | tuple) else []
+    place = {c: names.index(rows[0].agent) if rows[0].agent in names else len(names) for c, rows in found.items()}
+    return {c: found[c] for c in sorted(found, key=lambda c: (place[c], c))}
 
 
-def _scenarios(rec: Record, held: Mapping[str, Sequence[ConversationRow]]) -> dict[str, Scenario]:
+def _scenarios(rec: Record, held: Held) -> dict[str, Scenario]:
     ids = dict.fromkeys(r.scenario_id for rows in held.values() for r in rows if r.scenario_id)
     found = {scenario_id: get_scenario(rec, scenario_id) for scenario_id in ids}
     return {scenario_id: scenario for scenario_id, scenario in found.items() if scenario}
 
 
-def tables_of(rec: Record, comparison_id: str, held: Mapping[str, Sequence[ConversationRow]]) -> dict[str, Table]:
-    """Condition → criterion → scenario → mean over repetitions: measures, and verdicts under the present rubric."""
-    where = {r.id: (condition, r.scenario_id) for condition, rows in held.items() for r in rows if r.scenario_id}
-    cells: dict[str, dict[str, dict[str, list[float | None]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
+def _talks(rec: Record, rows: Iterable[ConversationRow]) -> Iterator[list[MessageRow]]:
+    """The messages of each conversation, one conversation in memory at a time."""
+    return (conversation_messages(rec, row.id) for row in rows)
 
-    def put(conversation_id: str, name: str, value: float | None) -> None:
-        condition, scenario_id = where.get(conversation_id, ("", None))
-        if scenario_id:
-            cells[condition][name][scenario_id].append(value)
 
-    for measure in measures(rec, comparison_id=comparison_id):
-        put(measure.conversation_id, measure.name, measure.value)
-    for verdict in verdicts(rec, comparison_id=comparison_id):
-        if (verdict.judge, verdict.rubric_hash) == (JUDGE, RUBRIC_HASH):
-            put(verdict.conversation_id, verdict.criterion, verdict.score)
+def _cost(rec: Record, rows: Sequence[ConversationRow], hourly_price: float | None) -> AgentCost:
+    done = [r for r in rows if r.status == "done"]
+    local = bool(rows) and is_local(parse_name(rows[0].agent).model)
+    return agent_cost(done, (m for talk in _talks(rec, done) for m in talk), hourly_price, local=local)
+
+
+def _costs(cost: AgentCost, cheaper: float | None) -> dict[str, Any]:
     return {
-        condition: {n: {s: _mean(v) for s, v in cells[condition][n].items()} for n in cells[condition]}
-        for condition in held
+        "tokens": cost.tokens,
+        "seconds": cost.seconds,
+        "cost": cost.dollars,
+        "messages": cost.messages,
+        "costs": asdict(cost) | {"dollars_per_thousand": cost.dollars_per_thousand},
+        "times_cheaper": cheaper,
     }
+
+
+def _labelled(found: Accuracy | None) -> dict[str, Any]:
+    return {"labeller_accuracy": found.share} if found and found.n else {}
 
 
 def _agent(
     rec: Record,
+    condition: str,
     rows: Sequence[ConversationRow],
-    messages: Mapping[str, list[MessageRow]],
-    table: Table,
+    tables: Tables,
     scenarios: Mapping[str, Scenario],
     hidden: frozenset[str],
-    labelled: Accuracy | None,
-    hourly_price: float | None,
 ) -> dict[str, Any]:
-    """The entry of one agent: means, intervals, failures, cost, and the same by deviation."""
+    """The entry of one agent: means with intervals, distributions, failures, and the same by deviation.
+
+    Its measures and the leading judge's criteria stand in the entry itself, every judge's under `judges`.
+    """
     done = [r for r in rows if r.status == "done"]
     entry: dict[str, Any] = {
         "agent": rows[0].agent,
         "baseline": "untrained baseline" if is_untrained(rec, parse_name(rows[0].agent)) else None,
         "n": len(done),
         "missing": len(rows) - len(done),
-        "ended_by": _counts(r.ended_by for r in done),
+        "ended_by": dict(sorted(Counter(r.ended_by or "unknown" for r in done).items())),
     }
     intervals: dict[str, Any] = {}
-    for name in (*FAMILY, "unknown_messages", "rules_kept", "user_errors"):
-        values = list(table.get(name, {}).values())
-        if name in hidden:
-            entry[name] = None
-            continue
-        found = statistics.bootstrap_mean(values)
-        entry[name] = found.estimate
-        if found.low is not None:
-            intervals[name] = {
-                "low": found.low,
-                "high": found.high,
-                "bca": found.bca,
-                "n": found.n,
-                "missing": found.missing,
-            }
+    for name in (*MEASURES, *ASIDE):
+        _put(entry, intervals, name, None if name in hidden else _figure(tables, condition, MEASURED, name))
+    entry["judges"] = {
+        judge.judge: {
+            name: _figure(tables, condition, judge.judge, name)
+            for name in CRITERIA
+            if not (judge.judge == JUDGE and name in hidden)
+        }
+        for judge in tables.judges
+    }
+    for name in CRITERIA:
+        _put(entry, intervals, name, entry["judges"].get(tables.lead, {}).get(name))
     entry["intervals"] = intervals
-    task = [v for v in table.get("task_success", {}).values() if v is not None]
+    task = [v for v in tables.values(condition, tables.lead, "task_success") if v is not None]
     entry["failures"] = asdict(statistics.proportion(sum(v <= FAILURE_AT_MOST for v in task), len(task)))
-    entry["by_deviation"] = _by_deviation(table, scenarios)
-    if labelled and labelled.n:
-        entry["labeller_accuracy"] = labelled.share
-    cost = agent_cost(done, [m for r in done for m in messages[r.id]], hourly_price)
-    entry |= {"tokens": cost.tokens, "seconds": cost.seconds, "cost": cost.dollars, "messages": cost.messages}
-    entry["costs"] = asdict(cost) | {"dollars_per_thousand": cost.dollars_per_thousand}
+    entry["by_deviation"] = _by_deviation(condition, tables, scenarios, hidden)
+    entry["distributions"] = {
+        f"{judge}|{name}": histogram(counts, share=judge == MEASURED)
+        for (of, judge, name), counts in sorted(tables.counts.items())
+        if of == condition and name not in (*hidden, "user_errors") and any(v is not None for v in counts)
+    }
     return entry
 
 
-def _by_deviation(table: Table, scenarios: Mapping[str, Scenario]) -> dict[str, dict[str, Any]]:
+def _figure(tables: Tables, condition: str, judge: str, name: str) -> dict[str, Any]:
+    """Mean over scenarios with its interval; n scenarios, missing ones, and the share of fives among a judge's scores."""
+    found = statistics.bootstrap_mean(tables.values(condition, judge, name))
+    counts = tables.counts.get((condition, judge, name), {})
+    known = sum(n for value, n in counts.items() if value is not None)
+    return {
+        "mean": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "bca": found.bca,
+        "n": found.n,
+        "missing": found.missing,
+    } | ({"fives": sum(n for v, n in counts.items() if v == 5) / known} if judge and known else {})
+
+
+def _put(entry: dict[str, Any], intervals: dict[str, Any], name: str, found: Mapping[str, Any] | None) -> None:
+    entry[name] = found["mean"] if found else None
+    if found and found["low"] is not None:
+        intervals[name] = {key: found[key] for key in ("low", "high", "bca", "n", "missing")}
+
+
+def _by_deviation(
+    condition: str, tables: Tables, scenarios: Mapping[str, Scenario], hidden: frozenset[str]
+) -> dict[str, dict[str, Any]]:
     groups: dict[str, list[str]] = defaultdict(list)
-    for scenario_id in table.get("right_terminal", {}):
+    for scenario_id in tables.of(condition, MEASURED, "right_terminal"):
         for kind in scenarios[scenario_id].deviations or ("none",) if scenario_id in scenarios else ():
             groups[kind].append(scenario_id)
+    wanted = [(MEASURED, name) for name in MEASURES if name not in hidden] + [(tables.lead, "task_success")]
     return {
-        kind: {"n": len(ids)} | {name: _mean([table.get(name, {}).get(s) for s in ids]) for name in MEASURES}
+        kind: {"n": len(ids)}
+        | {name: mean(tables.of(condition, judge, name).get(s) for s in ids) for judge, name in wanted}
         for kind, ids in sorted(groups.items())
     }
 
 
-def _comparison(
-    comparison_id: str, order: list[str], tables: Mapping[str, Table], hidden: frozenset[str]
-) -> dict[str, Any]:
-    """Paired tests of every other agent against the compiled one (or the first)."""
-    reference = next((c for c in order if c.startswith("compiled")), order[0] if order else None)
-    tests = [
-        test
-        for condition in order
-        if reference is not None and condition != reference
-        for test in _pair(reference, condition, tables, [name for name in FAMILY if name not in hidden])
-    ]
+def _judge(row: JudgeRow, tables: Tables) -> dict[str, Any]:
+    """Who judged, by which rubric, how much is missing; `offline`: rules, no language model and no person."""
+    scored = {c for (_, judge, c), counts in tables.counts.items() if judge == row.judge and set(counts) != {None}}
     return {
-        "id": comparison_id,
-        "against": reference,
-        "family": [name for name in FAMILY if name not in hidden],
-        "correction": "Holm, over the family of each pair; p-values that cannot be had are not counted",
-        "pairing": "same scenarios; repetitions averaged",
-        "alpha": 0.05,
-        "tests": tests,
+        "name": row.judge,
+        "rubric": row.rubric_hash,
+        "offline": row.judge == JUDGE,
+        "human": row.judge.startswith(HUMAN),
+        "n": row.n,
+        "missing": row.missing,
+        "not_judged": [name for name in CRITERIA if name not in scored] if scored else ["naturalness"],
     }
 
 
-def _pair(reference: str, other: str, tables: Mapping[str, Table], names: Sequence[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        first, second = tables[reference].get(name, {}), tables[other].get(name, {})
-        shared = [s for s in first if s in second and first[s] is not None and second[s] is not None]
-        if shared:
-            rows.append(_test(reference, other, name, [first[s] for s in shared], [second[s] for s in shared]))
-    adjusted = statistics.holm({row["criterion"]: row["p"] for row in rows})
-    for row in rows:
-        row["p_holm"] = p = adjusted[row["criterion"]]
-        row["significant"] = None if p is None else p < 0.05
-    return rows
+def weights_of(row: ComparisonRow) -> dict[str, float]:
+    """Scenario → the weight that undoes the design's stratification; empty for sets without a design."""
+    design: Any = row.config.get("design") or {}
+    traits = design.get("traits", {}) if isinstance(design, Mapping) else {}
+    return {s: float(t["weight"]) for s, t in traits.items() if isinstance(t, Mapping) and "weight" in t}
 
 
-def _test(reference: str, other: str, name: str, a: list[float | None], b: list[float | None]) -> dict[str, Any]:
-    """One criterion of one pair: difference (reference − other), interval, effect sizes, and a test if n allows it."""
-    effect = statistics.effects(a, b)
-    gap = statistics.bootstrap_mean([x - y for x, y in zip(a, b, strict=True) if x is not None and y is not None])
-    ranks = statistics.wilcoxon(a, b)
-    binary = name == "right_terminal" and set(a) | set(b) <= {0.0, 1.0}
-    tested = len(a) >= LEAST_TESTED
-    p = statistics.mcnemar(a, b).p_exact if binary else ranks.p
+def _weighted(
+    condition: str, tables: Tables, weights: Mapping[str, float], hidden: frozenset[str]
+) -> dict[str, dict[str, Any]]:
+    """Means as if the procedure's paths had been drawn uniformly, where the set is stratified and has weights."""
+    found: dict[str, dict[str, Any]] = {}
+    for judge, name in [*((MEASURED, name) for name in MEASURES), *((tables.lead, name) for name in CRITERIA)]:
+        cells = {s: v for s, v in tables.of(condition, judge, name).items() if s in weights}
+        if cells and not (name in hidden and judge in (MEASURED, JUDGE)):
+            mean_of = statistics.weighted_mean(list(cells.values()), [weights[s] for s in cells])
+            found[name] = {"mean": mean_of.estimate, "low": mean_of.low, "high": mean_of.high}
+    return found
+
+
+def _rubric(row: ComparisonRow, lead: str) -> dict[str, str]:
+    """The words of the rubrics that judged: the models' as the comparison keeps them, the rules' beside it."""
+    kept: Any = row.config.get("rubric")
+    words = kept.get("criteria") if isinstance(kept, Mapping) else None
+    if lead == JUDGE or not words:
+        return RUBRIC
+    told = {str(k): str(v) for k, v in words.items()} if isinstance(words, Mapping) else {str(kept["name"]): str(words)}
+    return told | {f"{k} ({JUDGE})": v for k, v in RUBRIC.items()}
+
+
+def _provenance(row: ComparisonRow, held: Held, scenarios: Mapping[str, Scenario]) -> dict[str, Any]:
+    """What the figures were made with: versions, seeds, the hash of the scenario set, and how intervals were drawn."""
+    made = [r.provenance for rows in held.values() for r in rows]
+    names = ("workbench", "python")
     return {
-        "criterion": name,
-        "agent": other,
-        "against": reference,
-        "n": len(a),
-        "difference": gap.estimate,
-        "interval": None if gap.low is None else [gap.low, gap.high],
-        "bca": gap.bca,
-        "test": ("McNemar, exact" if binary else "Wilcoxon signed-rank, asymptotic, no continuity") if tested else None,
-        "p": p if tested else None,
-        "p_pratt": ranks.p_pratt if tested and not binary else None,
-        "plus": ranks.plus,
-        "minus": ranks.minus,
-        "zero": ranks.zero,
-        "d_pooled": effect.d_pooled,
-        "d_z": effect.d_z,
-        "rank_biserial": effect.rank_biserial,
-        "smallest_d_z": statistics.smallest_effect(len(a)),
+        "workflow": row.config.get("workflow"),
+        "workflow_id": row.workflow_id,
+        "split": row.config.get("split"),
+        "seed": row.config.get("seed"),
+        "repetitions": row.config.get("repetitions"),
+        "scenario_set": _set_hash(row, scenarios),
+        "agents": {c: rows[0].agent for c, rows in held.items()},
+        "versions": {name: sorted({str(p[name]) for p in made if name in p}) for name in names},
+        "intervals": f"95% percentile bootstrap over scenarios, {statistics.RESAMPLES:,} resamples, seed 0; BCa beside it",
     }
+
+
+def _set_hash(row: ComparisonRow, scenarios: Mapping[str, Scenario]) -> str:
+    """The hash of the frozen set as its design names it, else of the scenarios' ids."""
+    design: Any = row.config.get("design")
+    return str(design["hash"]) if isinstance(design, Mapping) and "hash" in design else digest(sorted(scenarios))
 
 
 def _dialogues(rec: Record, workflow: Workflow) -> Iterable[Dialogue]:
@@ -256,9 +304,9 @@ def _dialogues(rec: Record, workflow: Workflow) -> Iterable[Dialogue]:
     return [write(workflow, s) for s in islice(planned_scenarios(workflow, order, "train"), _LABELLED_DIALOGUES // 2)]
 
 
-def _oracle_controls(table: Table) -> list[Control]:
+def _oracle_controls(tables: Tables) -> list[Control]:
     """The oracle of this very comparison, user and labeller included, must reach the ceiling too."""
-    means = {name: [v for v in table.get(name, {}).values() if v is not None] for name in MEASURES}
+    means = {name: [v for v in tables.values("oracle", MEASURED, name) if v is not None] for name in MEASURES}
     return [
         Control(f"oracle {name}", (name,), len(values), sum(values) / len(values), CEILING)
         for name, values in means.items()
@@ -268,15 +316,3 @@ def _oracle_controls(table: Table) -> list[Control]:
 
 def _control(control: Control) -> dict[str, Any]:
     return {"passed": control.passed, "value": control.value, "least": control.least, "n": control.n}
-
-
-def _counts(values: Iterable[str | None]) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for value in values:
-        counts[value or "unknown"] += 1
-    return dict(sorted(counts.items()))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None

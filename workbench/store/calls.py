@@ -74,6 +74,14 @@ def spent(rec: Record, owner_kind: str | None = None, owner_id: str | None = Non
     return sum(total.cost for total in call_totals(rec, owner_kind, owner_id, since))
 
 
+def spent_on_dataset(rec: Record, dataset_id: str) -> float | None:
+    """US dollars of the calls that wrote a data set's dialogues: 0 if none did, None if one has no known price."""
+    sql = """SELECT total(cost) AS cost, coalesce(sum(cost IS NULL AND error IS NULL), 0) AS unpriced FROM calls
+             WHERE owner_kind = 'dialogue' AND owner_id IN (SELECT dialogue_id FROM dataset_items WHERE dataset_id = ?)"""
+    row = rec.one(sql, (dataset_id,))
+    return float(row["cost"]) if row and not row["unpriced"] else None
+
+
 def _where(owner_kind: str | None, owner_id: str | None, since: float | None) -> Where:
     where = Where()
     where.equal({"owner_kind": owner_kind, "owner_id": owner_id})

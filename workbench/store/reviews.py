@@ -29,6 +29,13 @@ def reviews(
     return [_review(row) for row in rows]
 
 
+def comparison_reviews(rec: Record, comparison_id: str) -> list[ReviewRow]:
+    """The reviews of a comparison's conversations, in the order in which they were given."""
+    sql = """SELECT r.* FROM reviews r JOIN conversations c ON c.id = r.subject_id
+             WHERE r.subject_kind = 'conversation' AND c.comparison_id = ? ORDER BY r.created, r.rowid"""
+    return [_review(row) for row in rec.query(sql, (comparison_id,))]
+
+
 def newest_review(rec: Record, reviewer: str, kind: SubjectKind | None = None) -> ReviewRow | None:
     """The reviewer's newest decision that has not been taken back, and that is no taking back itself."""
     where = Where()

@@ -223,6 +223,19 @@ class ScoreRow:
     """The judge's name, "" for a measure."""
     criterion: str
     value: float | None
+    rubric: str = ""
+    """The hash of the rubric it was judged by, "" for a measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRow:
+    """What one judge gave under one rubric: verdicts with a score, verdicts without; `last` grows with time."""
+
+    judge: str
+    rubric_hash: str
+    n: int
+    missing: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)

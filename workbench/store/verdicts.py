@@ -6,15 +6,16 @@ from collections.abc import Iterable
 
 from workbench.store.encode import from_json, to_json
 from workbench.store.record import Record, Row
-from workbench.store.rows import MeasureRow, ScoreRow, SummaryRow, VerdictRow
+from workbench.store.rows import JudgeRow, MeasureRow, ScoreRow, SummaryRow, VerdictRow
 from workbench.store.select import Where
 
 _SCORES = """
     SELECT c.comparison_id, c.condition, c.agent, c.scenario_id, c.rep, v.conversation_id, v.judge, v.criterion,
-           v.score AS value
+           v.score AS value, v.rubric_hash AS rubric
     FROM verdicts v JOIN conversations c ON c.id = v.conversation_id
     UNION ALL
-    SELECT c.comparison_id, c.condition, c.agent, c.scenario_id, c.rep, m.conversation_id, '', m.name, m.value
+    SELECT c.comparison_id, c.condition, c.agent, c.scenario_id, c.rep, m.conversation_id, '', m.name, m.value,
+           '' AS rubric
     FROM measures m JOIN conversations c ON c.id = m.conversation_id
 """
 
@@ -48,10 +49,21 @@ def put_measures(rec: Record, rows: Iterable[MeasureRow]) -> None:
     rec.put("measures", values, key=("conversation_id", "name"), conflict="update")
 
 
-def measures(rec: Record, conversation_id: str | None = None, comparison_id: str | None = None) -> list[MeasureRow]:
-    """Measures of one conversation or of all of a comparison, by conversation and name."""
+def judges(rec: Record, comparison_id: str) -> list[JudgeRow]:
+    """Who judged a comparison's conversations, by judge and rubric."""
+    sql = """SELECT v.judge, v.rubric_hash, count(v.score) AS n, count(*) - count(v.score) AS missing,
+                    max(v.rowid) AS last
+             FROM verdicts v JOIN conversations c ON c.id = v.conversation_id
+             WHERE c.comparison_id = ? GROUP BY v.judge, v.rubric_hash ORDER BY v.judge, last"""
+    return [JudgeRow(**dict(row)) for row in rec.query(sql, (comparison_id,))]
+
+
+def measures(
+    rec: Record, conversation_id: str | None = None, comparison_id: str | None = None, name: str | None = None
+) -> list[MeasureRow]:
+    """Measures of one conversation or of all of a comparison, of one name or of all, by conversation and name."""
     where = Where()
-    where.equal({"m.conversation_id": conversation_id, "c.comparison_id": comparison_id})
+    where.equal({"m.conversation_id": conversation_id, "c.comparison_id": comparison_id, "m.name": name})
     sql = f"SELECT m.* FROM measures m JOIN conversations c ON c.id = m.conversation_id{where} ORDER BY c.rowid, m.name"
     return [
         MeasureRow(row["conversation_id"], row["name"], row["value"], from_json(row["detail"]))
@@ -65,6 +77,18 @@ def scores(rec: Record, comparison_id: str, criterion: str | None = None, judge:
     where.equal({"comparison_id": comparison_id, "criterion": criterion, "judge": judge})
     sql = f"SELECT * FROM ({_SCORES}){where} ORDER BY judge, criterion, condition, scenario_id, rep"
     return [_score(row) for row in rec.query(sql, where.arguments)]
+
+
+def lowest(
+    rec: Record, comparison_id: str, condition: str, judge: str, criterion: str, *, limit: int
+) -> list[tuple[str, float]]:
+    """(conversation, mean score) of those that a judge scored lowest on a criterion, the lowest first."""
+    sql = """SELECT v.conversation_id AS id, avg(v.score) AS score
+             FROM conversations c JOIN verdicts v ON v.conversation_id = c.id AND v.criterion = ? AND v.judge = ?
+             WHERE c.comparison_id = ? AND c.condition = ? AND v.score IS NOT NULL
+             GROUP BY v.conversation_id ORDER BY score, c.rowid LIMIT ?"""
+    rows = rec.query(sql, (criterion, judge, comparison_id, condition, limit))
+    return [(row["id"], row["score"]) for row in rows]
 
 
 def score_summary(rec: Record, comparison_id: str) -> list[SummaryRow]:
@@ -116,4 +140,5 @@ def _score(row: Row) -> ScoreRow:
         judge=row["judge"],
         criterion=row["criterion"],
         value=row["value"],
+        rubric=row["rubric"],
     )

@@ -19,7 +19,7 @@ from workbench.text import clean_line
 
 PANES = ("workflows", "dialogues", "training", "chat", "results")
 FOOTER_ENTRIES = 5
-SHARED: dict[str, tuple[str, ...]] = {"dialogues": ("review",)}
+SHARED: dict[str, tuple[str, ...]] = {"dialogues": ("review",), "results": ("review",)}
 """Scopes that a pane has beside its own: the same keys do the same in every pane that takes them."""
 RESERVED = frozenset({"ctrl+s", "ctrl+q", "ctrl+z", "ctrl+b"} | {f"f{n}" for n in range(1, 25)})
 """Never a default key: flow control, terminal multiplexers, job control, and keys that do not travel well."""
@@ -91,6 +91,18 @@ def _selected(state: Any) -> bool:
 
 def _subject(state: Any) -> bool:
     return state.subject is not None
+
+
+def _closed(state: Any) -> bool:
+    return state.selected is not None and not state.opened
+
+
+def _not_opened(state: Any) -> bool:
+    return not state.opened
+
+
+def _opened(state: Any) -> bool:
+    return bool(state.opened)
 
 
 def _agents(state: Any) -> bool:
@@ -222,11 +234,28 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat.speed(2.0)", "conversations", "replay faster", "plus", when=_session),
     Action("chat.speed(0.5)", "conversations", "replay slower", "minus", when=_session),
     Action("chat.close", "chat", "end the conversation", "X", when=_session),
-    Action("results.behind", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_selected),
     Action("results.votes", "results", "people's votes on agents side by side", "V"),
     Action("results.mend", "results", "mend what went wrong, recompile", "M", short="mend", footer=3, when=_selected),
+    Action("results.behind", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_closed),
     Action("results.agent(-1)", "results", "agent to the left", "left,h", when=_selected),
-    Action("results.agent(1)", "results", "agent to the right", "right,l", short="agent", footer=2, when=_selected),
+    Action("results.agent(1)", "results", "agent to the right", "right,l", short="agent", footer=3, when=_selected),
+    Action("results.differ", "results", "all, where agents differ, where judges differ", "x", short="differ", footer=1, when=_opened),
+    Action("results.side", "results", "one scenario, agent beside agent", "s", short="side by side", footer=2, when=_opened),
+    Action("results.show('tests')", "results", "tests after Holm", "p", short="tests", footer=2, when=_closed),
+    Action("results.show('cost')", "results", "cost of a conversation", "c", short="cost", footer=4, when=_closed),
+    Action("results.show('plot')", "results", "cost against quality", "C", when=_closed),
+    Action("results.show('break-even')", "results", "when compiling has paid back", "b", when=_closed),
+    Action("results.show('distributions')", "results", "distribution of the scores", "d", when=_closed),
+    Action("results.show('deviations')", "results", "by what the user did unasked", "o", when=_closed),
+    Action("results.show('procedure')", "results", "where agents left the procedure", "w", when=_closed),
+    Action("results.show('coverage')", "results", "coverage of the graph", "z", when=_closed),
+    Action("results.show('judges')", "results", "every judge's scores", "i", when=_closed),
+    Action("results.show('agreement')", "results", "agreement of judges and people", "A", when=_closed),
+    Action("results.show('paper')", "results", "the paper's figures, as a reference", "P", when=_closed),
+    Action("results.show('about')", "results", "seeds, versions, rubrics, what is missing", "I", when=_closed),
+    Action("results.evaluate", "results", "start an evaluation", "e", short="evaluate", when=_not_opened),
+    Action("results.turn(1)", "results", "next view", "right_square_bracket", short="views", footer=5, when=_closed),
+    Action("results.turn(-1)", "results", "view before", "left_square_bracket", when=_closed),
 )
 # fmt: on
 

@@ -106,18 +106,37 @@ class ChatState:
 
 @dataclass(frozen=True, slots=True)
 class ResultsState:
-    """`selected` is the comparison; `agent` and `measure` the figure under the cursor; `depth` how far it is opened."""
+    """`selected` is the comparison; `agent` and `measure` the figure under the cursor; `view` what stands beside the
+    matrix; `depth` how far a figure is opened (1 its conversations, 2 one scenario side by side).
+
+    `judge`, `among` (an agent, "" for all), `deviation`, `label` and `differ` say which conversations those are; `shift`
+    is the first agent shown side by side.
+    """
 
     selected: str | None = None
     agent: str | None = None
     measure: str | None = None
+    view: str = ""
     conversation: str | None = None
     depth: int = 0
+    figure: str = ""
+    judge: str = ""
+    among: str = ""
+    deviation: str = ""
+    label: str = ""
+    differ: str = ""
+    shift: int = 0
+    note: str = ""
+
+    @property
+    def opened(self) -> bool:
+        """Whether conversations are shown rather than the matrix."""
+        return self.depth > 0
 
     @property
     def subject(self) -> str | None:
-        """What the review keys are about: the conversation behind a figure, while it is on the screen."""
-        return self.conversation if self.depth else None
+        """The conversation that review keys decide on: the one on the screen."""
+        return self.conversation if self.depth == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +287,11 @@ def figure_chosen(state: ResultsState, agent: str | None, measure: str | None) -
 
 def comparison_chosen(state: ResultsState, comparison: str | None) -> ResultsState:
     """Another comparison: back to its matrix."""
-    return state if comparison == state.selected else ResultsState(selected=comparison, measure=state.measure)
+    return (
+        state
+        if comparison == state.selected
+        else ResultsState(selected=comparison, measure=state.measure, view=state.view)
+    )
 
 
 def conversation_chosen(state: ResultsState, conversation: str) -> ResultsState:
@@ -276,9 +299,55 @@ def conversation_chosen(state: ResultsState, conversation: str) -> ResultsState:
     return replace(state, conversation=conversation)
 
 
+def conversation_noted(state: ResultsState, text: str) -> ResultsState:
+    """A half-written note on a conversation."""
+    return replace(state, note=text)
+
+
 def depth_changed(state: ResultsState, depth: int) -> ResultsState:
     """Deeper into a figure, or back."""
-    return replace(state, depth=depth)
+    return replace(state, depth=depth, shift=0)
+
+
+def results_view_chosen(state: ResultsState, view: str) -> ResultsState:
+    """Another view beside the matrix."""
+    return replace(state, view=view)
+
+
+def behind_chosen(
+    state: ResultsState,
+    figure: str,
+    judge: str,
+    *,
+    among: str = "",
+    deviation: str = "",
+    label: str = "",
+    differ: str = "",
+) -> ResultsState:
+    """Open the conversations behind a figure, a row of a view, or a bar of a distribution."""
+    return replace(
+        state,
+        depth=1,
+        figure=figure,
+        judge=judge,
+        among=among,
+        deviation=deviation,
+        label=label,
+        differ=differ,
+        shift=0,
+    )
+
+
+def differing(state: ResultsState) -> ResultsState:
+    """All conversations, those where the conditions differ, or those where the judges differ (judged criteria only)."""
+    order = ("", "conditions", "judges") if state.judge else ("", "conditions")
+    at = order.index(state.differ) if state.differ in order else 0
+    return replace(state, differ=order[(at + 1) % len(order)])
+
+
+def shifted(state: ResultsState, by: int, agents: int) -> ResultsState:
+    """Side by side, other agents come into view."""
+    return replace(state, shift=(state.shift + by) % max(agents, 1))
 
 
 def load(file: Path) -> AppState:

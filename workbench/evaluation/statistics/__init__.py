@@ -6,7 +6,7 @@ that cannot be had is None. Intervals are (low, high) at level 1 − alpha. What
 
 from __future__ import annotations
 
-from workbench.evaluation.statistics.agreement import krippendorff_alpha, weighted_kappa
+from workbench.evaluation.statistics.agreement import alpha_interval, kappa_interval, krippendorff_alpha, weighted_kappa
 from workbench.evaluation.statistics.difference import (
     McNemar,
     RankSum,
@@ -19,6 +19,7 @@ from workbench.evaluation.statistics.difference import (
 )
 from workbench.evaluation.statistics.effects import Effects, cliffs_delta, effects, rank_biserial
 from workbench.evaluation.statistics.intervals import (
+    RESAMPLES,
     Interval,
     Proportion,
     bootstrap_mean,
@@ -31,6 +32,7 @@ from workbench.evaluation.statistics.power import Equivalence, equivalence, pair
 from workbench.evaluation.statistics.ranking import Strength, bradley_terry, pass_hat_k
 
 __all__ = [
+    "RESAMPLES",
     "Effects",
     "Equivalence",
     "Interval",
@@ -39,6 +41,7 @@ __all__ = [
     "RankSum",
     "SignedRank",
     "Strength",
+    "alpha_interval",
     "bootstrap_mean",
     "bradley_terry",
     "cliffs_delta",
@@ -46,6 +49,7 @@ __all__ = [
     "effects",
     "equivalence",
     "holm",
+    "kappa_interval",
     "krippendorff_alpha",
     "mann_whitney",
     "mcnemar",

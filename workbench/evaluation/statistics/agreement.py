@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,9 @@ import numpy as np
 from workbench.evaluation.statistics.data import Array, Values, array, paired
 
 Level = Literal["nominal", "ordinal", "interval"]
+_RESAMPLES = 2000
+_CELLS = 4_000_000
+"""Weights held at once while resampling."""
 
 
 def krippendorff_alpha(ratings: Sequence[Values], level: Level = "ordinal") -> float | None:
@@ -18,24 +21,40 @@ def krippendorff_alpha(ratings: Sequence[Values], level: Level = "ordinal") -> f
     None without a unit that two raters rated; 1.0 if all ratings are equal (no disagreement to explain: read it with
     n).
     """
-    table = np.array([array(row) for row in ratings], dtype=np.float64)
-    if table.size == 0 or len(table) < 2:
-        return None
+    values, units = _coincidences(ratings)
+    return _only(_alpha(units.sum(axis=0)[None], values, level))
+
+
+def alpha_interval(
+    ratings: Sequence[Values], level: Level = "ordinal", *, seed: int = 0, resamples: int = _RESAMPLES
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Krippendorff's α and its 95% percentile interval, by drawing units anew; no interval with fewer than two units."""
+    values, units = _coincidences(ratings)
+    estimate = _only(_alpha(units.sum(axis=0)[None], values, level))
+    return estimate, _interval(units, lambda tables: _alpha(tables, values, level), seed, resamples)
+
+
+def _coincidences(ratings: Sequence[Values]) -> tuple[Array, Array]:
+    """The values that occur, and a coincidence matrix a unit (units × values × values) of the units rated twice."""
+    table = np.array([array(row) for row in ratings], dtype=np.float64).reshape(len(ratings), -1 if ratings else 0)
     values = np.unique(table[~np.isnan(table)])
-    coincidence = np.zeros((len(values), len(values)))
-    for unit in table.T:
-        rated = np.searchsorted(values, unit[~np.isnan(unit)])
-        if len(rated) < 2:
-            continue
-        counts = np.bincount(rated, minlength=len(values)).astype(float)
-        coincidence += (np.outer(counts, counts) - np.diag(counts)) / (len(rated) - 1)
-    margin = coincidence.sum(axis=1)
-    total = margin.sum()
-    if total == 0:
-        return None
+    k = len(values)
+    counts = (table[:, :, None] == values).sum(axis=0).astype(np.float64)
+    counts = counts[counts.sum(axis=1) >= 2]
+    pairs = counts[:, :, None] * counts[:, None, :]
+    pairs[:, np.arange(k), np.arange(k)] -= counts
+    return values, pairs / (counts.sum(axis=1) - 1)[:, None, None]
+
+
+def _alpha(coincidence: Array, values: Array, level: Level) -> Array:
+    """α of each of a stack of coincidence matrices; NaN where nothing was rated twice."""
+    margin = coincidence.sum(axis=2)
+    total = margin.sum(axis=1)
     distance = _distance(values, margin, level)
-    expected = float((np.outer(margin, margin) * distance).sum() / (total - 1))
-    return 1.0 if expected == 0 else 1.0 - float((coincidence * distance).sum()) / expected
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = (margin[:, :, None] * margin[:, None, :] * distance).sum(axis=(1, 2)) / (total - 1)
+        found = 1.0 - (coincidence * distance).sum(axis=(1, 2)) / expected
+    return np.where(total == 0, np.nan, np.where(expected == 0, 1.0, found))
 
 
 def weighted_kappa(
@@ -43,23 +62,82 @@ def weighted_kappa(
 ) -> float | None:
     """Cohen's kappa of two raters; weights by the distance of the values' ranks. None without pairs or without
     variation."""
+    units = _crossed(first, second)
+    return _only(_kappa(units.sum(axis=0)[None], weights)) if len(units) else None
+
+
+def kappa_interval(
+    first: Values,
+    second: Values,
+    weights: Literal["none", "linear", "quadratic"] = "quadratic",
+    *,
+    seed: int = 0,
+    resamples: int = _RESAMPLES,
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Weighted kappa and its 95% percentile interval, by drawing units anew (draws without variation are left out)."""
+    units = _crossed(first, second)
+    if not len(units):
+        return None, None
+    estimate = _only(_kappa(units.sum(axis=0)[None], weights))
+    return estimate, None if estimate is None else _interval(units, lambda t: _kappa(t, weights), seed, resamples)
+
+
+def _crossed(first: Values, second: Values) -> Array:
+    """A table of both raters' values (units × values × values) with a single 1 for every complete pair."""
     a, b, _ = paired(first, second)
-    if len(a) == 0:
-        return None
     values = np.unique(np.concatenate([a, b]))
-    k = len(values)
-    table = np.zeros((k, k))
-    np.add.at(table, (np.searchsorted(values, a), np.searchsorted(values, b)), 1 / len(a))
+    table = np.zeros((len(a), len(values), len(values)))
+    table[np.arange(len(a)), np.searchsorted(values, a), np.searchsorted(values, b)] = 1.0
+    return table
+
+
+def _kappa(tables: Array, weights: Literal["none", "linear", "quadratic"]) -> Array:
+    """Kappa of each of a stack of contingency tables; NaN where it is undefined."""
+    k = tables.shape[1]
     steps = np.abs(np.subtract.outer(np.arange(k), np.arange(k))).astype(float)
     cost = {"none": (steps > 0).astype(float), "linear": steps, "quadratic": steps**2}[weights]
-    expected = float((np.outer(table.sum(axis=1), table.sum(axis=0)) * cost).sum())
-    return None if expected == 0 else 1.0 - float((table * cost).sum()) / expected
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = tables / tables.sum(axis=(1, 2), keepdims=True)
+        expected = (shares.sum(axis=2)[:, :, None] * shares.sum(axis=1)[:, None, :] * cost).sum(axis=(1, 2))
+        return np.where(expected == 0, np.nan, 1.0 - (shares * cost).sum(axis=(1, 2)) / expected)
+
+
+def _interval(
+    units: Array, statistic: Callable[[Array], Array], seed: int, resamples: int
+) -> tuple[float, float] | None:
+    """95% percentile interval of a statistic of the units' summed tables; None with fewer than two units."""
+    n = len(units)
+    if n < 2:
+        return None
+    drawn = np.concatenate([statistic(tables) for tables in _resampled(units, seed, resamples)])
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return None
+    low, high = (float(v) for v in np.quantile(drawn, [0.025, 0.975]))
+    return low, high
+
+
+def _resampled(units: Array, seed: int, resamples: int) -> Iterator[Array]:
+    """Sums of the units' tables when the units are drawn anew, in blocks."""
+    n, k = len(units), units.shape[1]
+    rng, flat = np.random.default_rng(seed), units.reshape(len(units), -1)
+    block = max(_CELLS // n, 1)
+    for begin in range(0, resamples, block):
+        weights = rng.multinomial(n, np.full(n, 1 / n), min(block, resamples - begin))
+        yield (weights @ flat).reshape(-1, k, k)
+
+
+def _only(found: Array) -> float | None:
+    return None if np.isnan(found[0]) else float(found[0])
 
 
 def _distance(values: Array, margin: Array, level: Level) -> Array:
+    """Squared distances of the values for each of a stack of margins."""
     if level == "nominal":
-        return 1.0 - np.eye(len(values))
+        return np.broadcast_to(1.0 - np.eye(len(values)), (len(margin), len(values), len(values)))
     if level == "interval":
-        return np.subtract.outer(values, values) ** 2
-    position = np.cumsum(margin) - margin / 2
-    return np.subtract.outer(position, position) ** 2
+        squared: Array = np.subtract.outer(values, values) ** 2
+        return np.broadcast_to(squared, (len(margin), len(values), len(values)))
+    position = np.cumsum(margin, axis=1) - margin / 2
+    distance: Array = (position[:, :, None] - position[:, None, :]) ** 2
+    return distance

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.evaluation.statistics.data import Values, array, present
 
 RESAMPLES = 10_000
+_CELLS = 4_000_000
+"""Drawn values held at once: large samples are resampled block by block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def bootstrap_mean(values: Values, *, seed: int = 0, resamples: int = RESAMPLES,
     from scipy import stats
 
     rng = np.random.default_rng(seed)
-    drawn = data[rng.integers(0, n, (resamples, n))].mean(axis=1)
+    drawn = np.concatenate([data[chosen].mean(axis=1) for chosen in _drawn(rng, n, resamples)])
     low, high = (float(v) for v in np.quantile(drawn, [alpha / 2, 1 - alpha / 2]))
     if n < 3:
         return Interval(n, missing, mean, low, high, note="BCa needs three values")
@@ -64,6 +67,7 @@ def bootstrap_mean(values: Values, *, seed: int = 0, resamples: int = RESAMPLES,
             (data,),
             np.mean,
             n_resamples=resamples,
+            batch=_block(n),
             confidence_level=1 - alpha,
             method="BCa",
             rng=np.random.default_rng(seed),
@@ -94,11 +98,24 @@ def weighted_mean(
     mean = float((data * weight).sum() / weight.sum())
     if n == 1:
         return Interval(1, missing, mean, None, None, note="one value has no spread")
-    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    sums = weight[drawn].sum(axis=1)
-    means = (data * weight)[drawn].sum(axis=1)[sums > 0] / sums[sums > 0]
+    pairs = [
+        ((data * weight)[chosen].sum(axis=1), weight[chosen].sum(axis=1))
+        for chosen in _drawn(np.random.default_rng(seed), n, resamples)
+    ]
+    totals, sums = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    means = totals[sums > 0] / sums[sums > 0]
     low, high = (float(v) for v in np.quantile(means, [alpha / 2, 1 - alpha / 2]))
     return Interval(n, missing, mean, low, high)
+
+
+def _block(n: int) -> int:
+    return max(_CELLS // n, 1)
+
+
+def _drawn(rng: np.random.Generator, n: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Indexes of bootstrap samples, a row a sample, in blocks."""
+    for begin in range(0, resamples, _block(n)):
+        yield rng.integers(0, n, (min(_block(n), resamples - begin), n))
 
 
 def two_way_bootstrap(

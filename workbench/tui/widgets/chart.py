@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from textual.strip import Strip
@@ -71,6 +71,7 @@ def plot(
     low: float | None = None,
     high: float | None = None,
     unit: str = "",
+    x_label: Callable[[float], str] = short,
 ) -> list[Line]:
     """The chart as lines of spans: `height` rows, the last one the x axis with its ends; none without points."""
     axis = 7
@@ -98,9 +99,9 @@ def plot(
             else:
                 spans.append((char, tone))
         lines.append(tuple(spans))
-    end = f"{short(right)} {unit}".strip()
+    end = f"{x_label(right)} {unit}".strip()
     end = fit(end, min(len(end), columns))
-    lines.append(((" " * (axis - 1) + "└", "dim"), (fit(short(left), columns - len(end)), "dim"), (end, "dim")))
+    lines.append(((" " * (axis - 1) + "└", "dim"), (fit(x_label(left), columns - len(end)), "dim"), (end, "dim")))
     return lines
 
 
@@ -143,6 +144,7 @@ class Chart(Toned):
     ) -> None:
         super().__init__(id=id)
         self.title, self.low, self.high, self.unit = title, low, high, unit
+        self.x_label: Callable[[float], str] = short
         self.series: tuple[Series, ...] = ()
         self._drawn: tuple[tuple[int, int], list[Line]] | None = None
 
@@ -169,7 +171,9 @@ class Chart(Toned):
         if y == 0:
             return self.strip(self._heading(), width)
         if self._drawn is None or self._drawn[0] != (width, height):
-            lines = plot(self.series, width, height - 1, low=self.low, high=self.high, unit=self.unit)
+            lines = plot(
+                self.series, width, height - 1, low=self.low, high=self.high, unit=self.unit, x_label=self.x_label
+            )
             self._drawn = ((width, height), lines)
         lines = self._drawn[1]
         if not lines and y == 1:

@@ -36,7 +36,10 @@ def spoken(messages: Sequence[MessageRow]) -> tuple[Bubble, ...]:
 
 
 def _known(m: MessageRow) -> Line:
-    """The agent's own nodes where it knows them; else what the labeller read, marked as read."""
+    """The agent's own nodes where it knows them; else what the labeller read, marked as read. Of a simulated user: the
+    question it understood, its move, its deviation."""
+    if m.role == "user":
+        return _heard(m)
     if m.nodes:
         return ((" › ".join(m.nodes), m.role),)
     label = m.label or {}
@@ -44,6 +47,14 @@ def _known(m: MessageRow) -> Line:
     if isinstance(nodes, list) and nodes:
         return (("read as ", "dim"), (" › ".join(str(n) for n in nodes), m.role))
     return (("not recognised", "warn"),) if label else ()
+
+
+def _heard(m: MessageRow) -> Line:
+    asked = " › ".join(m.nodes) or str((m.label or {}).get("question") or "")
+    spans: list[Span] = [(asked, m.role)] if asked else []
+    spans += [(f"  move {m.move}", "dim")] if m.move else []
+    spans += [(f"  △ {m.deviation}", "warn")] if m.deviation else []
+    return tuple(spans)
 
 
 def _figures(m: MessageRow) -> str:

@@ -1,39 +1,58 @@
-"""The Results pane: agents by measures, how far to trust them, and the conversations behind every figure."""
+"""The Results pane: agents by figures, what they rest on, and the conversations behind every one of them."""
 
 from __future__ import annotations
+
+import time
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
 
+from workbench.jobs.folder import Job
+from workbench.store.behind import Differ, Figure
 from workbench.store.rows import ComparisonRow
 from workbench.tui import state as states
+from workbench.tui.format import short
 from workbench.tui.pane import Pane
-from workbench.tui.panes.results import view
+from workbench.tui.panes.results import behind, parts, view
 from workbench.tui.panes.results.votes import VotesScreen, read_votes
 from workbench.tui.state import ResultsState
+from workbench.tui.widgets.chart import Chart
+from workbench.tui.widgets.fields import Field, Values
+from workbench.tui.widgets.form import FormScreen
+from workbench.tui.widgets.review import ReviewBar, Reviewing
 from workbench.tui.widgets.safe import SafeText
 from workbench.tui.widgets.section import Section
 from workbench.tui.widgets.table import Column, ListSource, VirtualTable
 from workbench.tui.widgets.transcript import Transcript
 
 LIST = (Column("comparison"), Column("workflow", 18), Column("state", 8), Column("", 14, "right"))
-BEHIND = (Column("value", 7, "right"), Column("ended"), Column("msgs", 4, "right"), Column("id", 8, least=34))
+BEHIND = (Column("value", 8, "right"), Column("ended"), Column("msgs", 4, "right"), Column("id", 8, least=40))
 EMPTY = "no comparison yet: workbench demo makes one, or: workbench evaluate travel_booking --agents …"
+TALL = 36
+"""From this many lines on, a view stands below the matrix; on smaller screens it takes its place."""
+SIDES = 4
+"""The most conversations side by side."""
 
 
-class ResultsPane(Pane):
-    """Three depths: the matrix, the conversations behind a figure, one of them whole."""
+class ResultsPane(Reviewing, Pane):
+    """Three depths: the matrix with a view beside it, the conversations behind a figure, one scenario side by side."""
 
     scope = "results"
     first = "#matrix"
-    HELP = "A figure is a mean with its 95% interval. Enter opens the conversations behind it, the worst first; esc goes back."
+    HELP = (
+        "A figure is a mean with its 95% interval; ✱ differs after Holm. [ and ] go through the views; enter opens the "
+        "conversations behind a figure or a row, the worst first; s puts one scenario's agents side by side; esc goes back."
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._listed: list[tuple[ComparisonRow, str]] = []
         self._matrix: view.Matrix | None = None
-        self._behind: view.Behind | None = None
+        self._part = parts.Part("Beside it")
+        self._beside: tuple[behind.Opened, ...] = ()
+        self._read_at = 0.0
 
     def compose(self) -> ComposeResult:
         """Compose."""
@@ -45,22 +64,53 @@ class ResultsPane(Pane):
                 id="results-matrix",
             )
             yield Section(
-                "Beside it", VerticalScroll(SafeText(id="results-beside", classes="note")), id="results-trust"
+                "Beside it",
+                VerticalScroll(SafeText(id="results-beside", classes="note"), id="results-notes"),
+                VirtualTable((Column(""),), id="part"),
+                SafeText(id="results-row", classes="note"),
+                Chart("", id="results-chart"),
+                id="results-view",
             )
         with Horizontal(id="results-behind"):
-            yield Section("Behind", VirtualTable(BEHIND, id="behind", empty="no conversation"), id="results-list")
             yield Section(
-                "Conversation", SafeText(id="results-about", classes="note"), Transcript(id="results-text"),
-                id="results-one", classes="rule-left",
-            )  # fmt: skip
+                "Behind", VirtualTable(BEHIND, runner=self.run, id="behind", empty="no conversation"), id="results-list"
+            )
+            yield Section(
+                "Conversation",
+                VerticalScroll(SafeText(id="results-about", classes="note"), id="results-said", can_focus=False),
+                Transcript(id="results-text"),
+                ReviewBar("conversation", self.state.note, id="results-review"),
+                id="results-one",
+                classes="rule-left",
+            )
+        with Horizontal(id="results-side"):
+            for at in range(SIDES):
+                yield Section(
+                    "",
+                    VerticalScroll(
+                        SafeText(id=f"side-about-{at}", classes="note"), classes="side-note", can_focus=False
+                    ),
+                    Transcript(id=f"side-text-{at}"),
+                    id=f"side-{at}",
+                    classes="rule-left" if at else None,
+                )
 
     def on_mount(self) -> None:
         """Begin at the depth that was left."""
         self._depth()
 
+    @property
+    def _tall(self) -> bool:
+        return self.size.height >= TALL
+
     def _depth(self) -> None:
-        self.query_one("#results-whole").display = self.state.depth == 0
-        self.query_one("#results-behind").display = self.state.depth > 0
+        state: ResultsState = self.state
+        self.query_one("#results-whole").display = state.depth == 0
+        self.query_one("#results-behind").display = state.depth == 1
+        self.query_one("#results-side").display = state.depth == 2
+        alone = bool(state.view) and not self._tall
+        self.query_one("#results-matrix").display = not alone
+        self.query_one("#results-top").display = not alone
 
     def refresh_data(self, topics: frozenset[str]) -> None:
         """Comparisons and figures come from the record."""
@@ -76,21 +126,27 @@ class ResultsPane(Pane):
         table.show(ListSource(tuple(view.list_row(*item) for item in found)), ids.index(selected) if selected else 0)
         self.query_one("#results-top").styles.height = min(max(len(found), 1), 3) + 2
         self.query_one("#results-top", Section).put(f"{len(found)}" if found else "")
-        if selected:
+        if selected and not self._may_wait(selected):
             self.run("matrix", lambda: view.matrix(self.home, selected), self._show)
+
+    def _may_wait(self, selected: str) -> bool:
+        """Means of a running comparison are read again at most a tenth of the time: of a million verdicts it takes seconds."""
+        old = self._matrix
+        row = next((row for row, _ in self._listed if row.id == selected), None)
+        if old is None or row is None or old.comparison.id != selected or row.status != old.comparison.status:
+            return False
+        return not row.summary and time.monotonic() < self._read_at + 10 * old.took
 
     def _show(self, matrix: view.Matrix | None) -> None:
         if matrix is None:
             return
-        self._matrix = matrix
+        self._matrix, self._read_at = matrix, time.monotonic()
         state: ResultsState = self.state
         if state.agent not in matrix.conditions:
             self.state = state = states.figure_chosen(state, next(iter(matrix.conditions), None), state.measure)
         self._draw()
-        self.query_one("#results-beside", SafeText).put(
-            *(matrix.beside or ("tests, controls and the labeller's accuracy come when it is done",))
-        )
-        if state.depth and state.agent and state.measure:
+        self._view()
+        if state.depth and state.figure:
             self._open()
 
     def _draw(self) -> None:
@@ -99,7 +155,7 @@ class ResultsPane(Pane):
             return
         table = self.query_one("#matrix", VirtualTable)
         wide = self.size.width >= 130
-        each = 28 if wide else max(12, min(18, (self.size.width - 24) // max(len(matrix.conditions), 1) - 1))
+        each = 30 if wide else max(12, min(18, (self.size.width - 24) // max(len(matrix.conditions), 1) - 1))
         names = view.columns_of(matrix.conditions)
         table.columns = (Column(""), *(Column(f" {name}", each) for name in names))
         rows = tuple(matrix.row(measure, state.agent, wide) for measure in matrix.measures)
@@ -108,12 +164,57 @@ class ResultsPane(Pane):
         most = max((figure.n for figure in matrix.figures.values()), default=0)
         section = self.query_one("#results-matrix", Section)
         section.put(f"{matrix.title} · n up to {most}, 95% intervals", name="Agents by measure")
-        most_lines = max(self.size.height - 12, 6)
-        self.query_one("#results-matrix").styles.height = min(len(rows) + 2, most_lines) if rows else 4
+        lines = max(self.size.height - (20 if self._tall else 12), 6)
+        self.query_one("#results-matrix").styles.height = min(len(rows) + 2, lines) if rows else 4
+
+    def _view(self) -> None:
+        """Show what stands beside the matrix: the notes, a table, or a plot."""
+        matrix, state = self._matrix, self.state
+        if not matrix:
+            return
+        if state.view:
+            row, name, measure = matrix.comparison, state.view, state.measure
+            self.run("part", lambda: parts.read(self.home, row, name, measure), self._put)
+        else:
+            later = "tests, controls and the labeller's accuracy come when it is done"
+            self._put(parts.Part("Beside it", matrix.beside or (((later, "dim"),),)))
+
+    def _put(self, part: parts.Part) -> None:
+        self._part = part
+        self._depth()
+        place = f"{parts.VIEWS.index(self.state.view) + 1} of {len(parts.VIEWS)}, [ ] for others"
+        self.query_one("#results-view", Section).put(place, name=part.title)
+        notes, table, chart = (
+            self.query_one("#results-notes"),
+            self.query_one("#part", VirtualTable),
+            self.query_one(Chart),
+        )
+        self.query_one("#results-beside", SafeText).put(*part.note)
+        plain = not part.rows and not part.series
+        notes.styles.height = "1fr" if plain else "auto"
+        notes.styles.max_height = None if plain else (6 if self._tall else 4)
+        table.display, chart.display = bool(part.rows), bool(part.series)
+        self.query_one("#results-row").display = bool(part.rows)
+        if part.series:
+            chart.unit = part.unit
+            chart.x_label = part.x_label or short
+            chart.series = ()
+            chart.put(part.series)
+        if part.rows:
+            table.columns = part.columns
+            table.show(ListSource(part.rows), 0)
+            self._row_out(part.rows[0].id)
+        if self.is_open and not self.state.depth:
+            self._focus_view()
+
+    def _row_out(self, row_id: str) -> None:
+        self.query_one("#results-row", SafeText).put(parts.whole_row(self._part, row_id))
 
     def on_resize(self) -> None:
         """Columns by width."""
         self._draw()
+        self._view()
+        self._sides()
 
     # Events ------------------------------------------------------------------------------------------------------
 
@@ -130,42 +231,123 @@ class ResultsPane(Pane):
 
     @on(VirtualTable.Moved, "#matrix")
     def _measure(self, message: VirtualTable.Moved) -> None:
-        self.state = states.figure_chosen(self.state, self.state.agent, message.row_id)
+        if message.row_id != self.state.measure:
+            self.state = states.figure_chosen(self.state, self.state.agent, message.row_id)
+            if self.state.view == "distributions":
+                self._view()
 
     @on(VirtualTable.Chosen, "#matrix")
     def _figure(self) -> None:
         self.action_behind()
 
+    @on(VirtualTable.Moved, "#part")
+    def _part_row(self, message: VirtualTable.Moved) -> None:
+        self._row_out(message.row_id)
+
+    @on(VirtualTable.Chosen, "#part")
+    def _part_chosen(self, message: VirtualTable.Chosen) -> None:
+        target = (self._part.targets or {}).get(message.row_id)
+        if target is None:
+            self.shell.say("no conversation stands behind this row")
+            return
+        among = target.agent if target.agent is not None else self.state.agent or ""
+        label = message.row_id if self.state.view == "distributions" else ""
+        self.state = states.behind_chosen(
+            self.state, target.figure, target.judge, among=among, deviation=target.deviation or "", label=label,
+            differ=target.differ,
+        )  # fmt: skip
+        self._open()
+        self.query_one("#behind").focus()
+
     @on(VirtualTable.Moved, "#behind")
     def _conversation(self, message: VirtualTable.Moved) -> None:
         chosen = message.row_id
         self.state = states.conversation_chosen(self.state, chosen)
-        self.run("one", lambda: view.opened(self.home, chosen), self._opened)
+        self.review_bar.show(None)  # until it is on the screen, keys decide nothing
+        self.run("one", lambda: behind.opened(self.home, chosen), self._opened)
 
     @on(VirtualTable.Chosen, "#behind")
     def _read(self) -> None:
         self.query_one("#results-text").focus()
 
-    def _opened(self, found: view.Opened | None) -> None:
+    def _opened(self, found: behind.Opened | None) -> None:
         if found:
             self.query_one("#results-text", Transcript).show(found.bubbles)
             self.query_one("#results-about", SafeText).put(*found.about)
-            self.query_one("#results-one", Section).put(f"{found.id[:8]}, {len(found.bubbles)} messages")
+            said = f"{found.condition} {found.id[:8]}, {len(found.bubbles)} messages"
+            self.query_one("#results-one", Section).put(said)
+            self.review_bar.show(found.id)
+
+    @on(ReviewBar.Drafted)
+    def _noted(self, message: ReviewBar.Drafted) -> None:
+        self.state = states.conversation_noted(self.state, message.text)
+
+    @on(ReviewBar.Left)
+    def _left_review(self) -> None:
+        self.query_one("#behind").focus()
+
+    @on(ReviewBar.Decided)
+    def _decided(self) -> None:
+        self.query_one("#behind", VirtualTable).reload()
+
+    @on(ReviewBar.Given)
+    def _given(self, message: ReviewBar.Given) -> None:
+        """The next of the plan, in the list of all conversations of this figure."""
+        if message.subject_id is None:
+            self.shell.say(message.why)
+            return
+        state = states.behind_chosen(self.state, self.state.figure or "right_terminal", self.state.judge)
+        self.state = states.conversation_chosen(state, message.subject_id)
+        self._open()
+        self.query_one("#behind").focus()
 
     # Actions -----------------------------------------------------------------------------------------------------
 
     def action_agent(self, by: int) -> None:
-        """The column to the left or to the right."""
-        if (matrix := self._matrix) and matrix.conditions and self.state.depth == 0:
-            at = matrix.conditions.index(self.state.agent) if self.state.agent in matrix.conditions else 0
+        """The column to the left or to the right; side by side, other agents."""
+        matrix, state = self._matrix, self.state
+        if state.depth == 2:
+            self.state = states.shifted(state, by, len(self._beside))
+            self._sides()
+        elif matrix and matrix.conditions and not state.depth:
+            at = matrix.conditions.index(state.agent) if state.agent in matrix.conditions else 0
             agent = matrix.conditions[(at + by) % len(matrix.conditions)]
-            self.state = states.figure_chosen(self.state, agent, self.state.measure)
+            self.state = states.figure_chosen(state, agent, state.measure)
             self._draw()
+
+    def action_show(self, name: str) -> None:
+        """Another view beside the matrix, or the same again: back to the notes."""
+        self.state = states.results_view_chosen(self.state, "" if name == self.state.view else name)
+        self._view()
+
+    def action_turn(self, by: int) -> None:
+        """Through the views."""
+        at = parts.VIEWS.index(self.state.view) if self.state.view in parts.VIEWS else 0
+        self.state = states.results_view_chosen(self.state, parts.VIEWS[(at + by) % len(parts.VIEWS)])
+        self._view()
+
+    def _focus_view(self) -> None:
+        """The focus is on something that is shown: on a small screen a view is all there is."""
+        focused = self.screen.focused
+        if self.state.view and not self._tall:
+            self.query_one("#part" if self._part.rows else "#results-notes").focus()
+        elif (
+            focused is None
+            or not focused.display
+            or focused.id not in ("comparisons", "matrix", "part", "results-notes")
+        ):
+            self.query_one("#matrix").focus()
 
     def action_behind(self) -> None:
         """Open the conversations behind the figure."""
-        if self._matrix and self.state.agent and self.state.measure:
-            self.state = states.depth_changed(self.state, 1)
+        if self.query_one("#part").has_focus:
+            self.query_one("#part", VirtualTable).action_choose()
+        elif self._matrix and self.state.agent and self.state.measure:
+            criterion, judge = view.measure_of(self.state.measure)
+            label = "failures" if criterion == "failures" else ""
+            if label:
+                criterion, judge = "task_success", str(view.lead_of(self._matrix.summary))
+            self.state = states.behind_chosen(self.state, criterion, judge, among=self.state.agent, label=label)
             self._open()
             self.query_one("#behind").focus()
 
@@ -187,40 +369,142 @@ class ResultsPane(Pane):
         elif state.selected:
             offer_mending(self, state.selected, state.agent)
 
+    def action_evaluate(self) -> None:
+        """The form of an evaluation; its fields are read beside the app, since what they need (numpy) takes time."""
+
+        def offered() -> tuple[Field, ...]:
+            from workbench.tui.panes.results import evaluating
+
+            return evaluating.fields(self.home)
+
+        self.run("form", offered, self._form)
+
+    def _form(self, fields: tuple[Field, ...]) -> None:
+        from workbench.tui.panes.results import evaluating
+
+        home = self.home
+        self.shell.push_screen(
+            FormScreen(
+                "Evaluate agents",
+                fields,
+                run=self.run,
+                preview=lambda values: evaluating.preview(home, values),
+                command=lambda values: evaluating.command(home, values),
+                submit="start",
+            ),
+            self._filled,
+        )
+
+    def _filled(self, values: Values | None) -> None:
+        from workbench.tui.panes.results import evaluating
+
+        if values is None:
+            return
+
+        def begun(job: Job) -> None:
+            self.shell.say(f"evaluation {'joined' if job.joined else 'started'}: job {job.id[:8]}", tone="good")
+
+        self.run("start", lambda: evaluating.start(self.home, values), begun)
+
+    def action_differ(self) -> None:
+        """All conversations, where the agents differ, where the judges differ."""
+        self.state = states.differing(self.state)
+        self._open()
+
+    def action_side(self) -> None:
+        """The scenario under the cursor with every agent, side by side; the same again goes back."""
+        if self.state.depth == 2:
+            self.back()
+        elif chosen := self.state.conversation:
+            self.state = states.depth_changed(self.state, 2)
+            self._depth()
+            self.run("side", lambda: behind.side_by_side(self.home, chosen), self._side)
+
+    def _side(self, found: tuple[behind.Opened, ...]) -> None:
+        self._beside = found
+        self._sides()
+        self.query_one("#side-text-0").focus()
+
+    def _sides(self) -> None:
+        found, shift = self._beside, self.state.shift
+        room = min(max(self.size.width // 39, 1), SIDES, max(len(found), 1))
+        turned = [*found[shift:], *found[:shift]]
+        for at in range(SIDES):
+            section = self.query_one(f"#side-{at}", Section)
+            section.display = at < room
+            if at < min(room, len(turned)):
+                one = turned[at]
+                section.put(f"{one.id[:8]} · {len(one.bubbles)} messages", name=one.condition)
+                self.query_one(f"#side-about-{at}", SafeText).put(*one.brief)
+                self.query_one(f"#side-text-{at}", Transcript).show(one.bubbles)
+        if found and len(found) > room:
+            first = self.query_one("#side-0", Section)
+            first.put(f"{turned[0].id[:8]} · h l for {len(found) - room} more agents", name=turned[0].condition)
+
     def _open(self) -> None:
         self._depth()
         state: ResultsState = self.state
-        criterion, judge = view.measure_of(state.measure or "")
-        comparison, agent = state.selected or "", state.agent or ""
-        self.run("behind", lambda: view.behind(self.home, comparison, agent, criterion, judge), self._list_behind)
-
-    def _list_behind(self, found: view.Behind) -> None:
-        self._behind = found
-        ids = [row.id for row in found.rows]
-        at = ids.index(self.state.conversation) if self.state.conversation in ids else 0
-        self.query_one("#behind", VirtualTable).show(ListSource(found.rows), at)
-        self.query_one("#results-list", Section).put(
-            f"{found.condition} · {found.criterion.replace('_', ' ')} · {len(ids)}"
+        least, most = (None, 3.0) if state.label == "failures" else parts.limits_of(state.label)
+        differ: Differ = "conditions" if state.differ == "conditions" else "judges" if state.differ == "judges" else ""
+        figure = Figure(
+            state.selected or "",
+            state.figure,
+            state.judge,
+            state.among or None,
+            differ,
+            state.deviation or None,
+            least,
+            most,
         )
+        judge, selected = state.judge, state.conversation
+        if state.depth == 1:
+            self.run("behind", lambda: behind.find(self.home, figure, judge, selected), self._list_behind)
+        elif selected:
+            self.run("side", lambda: behind.side_by_side(self.home, selected), self._side)
+
+    def _list_behind(self, found: behind.Behind) -> None:
+        self.query_one("#behind", VirtualTable).show(found, found.cursor)
+        self.query_one("#results-list", Section).put(f"{found.title} · {found.count():,}")
+        if not found.count():
+            self.query_one("#results-text", Transcript).show(())
+            self.query_one("#results-about", SafeText).put(())
+            self.query_one("#results-one", Section).put()
 
     def back(self) -> None:
-        """One depth up."""
-        if self.query_one("#results-text").has_focus:
+        """Out of the review's form, else one depth up."""
+        if self.review_bar.close() or self.query_one("#results-text").has_focus:
+            self.query_one("#behind").focus()
+        elif self.state.depth == 2:
+            self.state = states.depth_changed(self.state, 1)
+            self._open()
             self.query_one("#behind").focus()
         elif self.state.depth:
             self.state = states.depth_changed(self.state, 0)
             self._depth()
-            self.query_one("#matrix").focus()
+            self._focus_view()
+        elif self.state.view:
+            self.action_show("")
         else:
             self.query_one("#comparisons").focus()
 
     def opened(self) -> None:
         """The focus is at the depth that is shown."""
-        self.query_one("#behind" if self.state.depth else "#matrix").focus()
+        if self.state.depth:
+            self.query_one("#side-text-0" if self.state.depth == 2 else "#behind").focus()
+        else:
+            self._focus_view()
+
+    def leave_input(self, focused: Widget) -> None:
+        """Out of the note; what is typed stays."""
+        self.review_bar.close()
+        self.query_one("#behind").focus()
 
     def selected_text(self) -> str:
-        """The conversation as plain text."""
-        return "\n".join(f"{b.role}: {b.text}" for b in self.query_one("#results-text", Transcript).bubbles)
+        """The conversation, the table or the matrix as plain text."""
+        if self.state.depth:
+            return "\n".join(f"{b.role}: {b.text}" for b in self.query_one("#results-text", Transcript).bubbles)
+        rows = self._part.rows
+        return "\n".join("".join(text for text, _ in parts.whole_row(self._part, row.id)) for row in rows)
 
 
 PANE = ResultsPane

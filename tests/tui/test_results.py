@@ -1,0 +1,267 @@
+"""The Results pane on a judged comparison: views, conversations behind every figure, side by side, hostile words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.fakes.comparison import AGENTS, make_comparison
+from tests.fakes.record import START
+from tests.tui.conftest import HOSTILE, press, screen_text, settle, until
+from workbench.home import Home
+from workbench.store import connect
+from workbench.store.reviews import votes
+from workbench.tui import format as formats
+from workbench.tui.panes.results import evaluating, parts, view
+from workbench.tui.shell import Workbench
+from workbench.tui.state import AppState, ResultsState
+from workbench.tui.widgets.table import VirtualTable
+from workbench.tui.widgets.transcript import Transcript
+
+SMALL, BIG = (80, 24), (160, 50)
+VIEWS = {
+    "p": ("Tests", "compiled:demo minus the other"),
+    "c": ("Cost", "machine (GPU) seconds"),
+    "C": ("Cost against quality", "task success, 1–5"),
+    "b": ("Break-even", "paid back after"),
+    "d": ("Distribution of", "single scores"),
+    "o": ("By deviation", "off_topic"),
+    "w": ("Procedure", "hub check"),
+    "z": ("Coverage", "a->b"),
+    "i": ("Judges", "llm:acme/two"),
+    "A": ("Agreement", "Krippendorff"),
+    "P": ("The paper's figures", "REFERENCE, not measured here"),
+    "I": ("About", "offline: the simulated user"),
+}
+"""Key → heading and words that must stand on the screen."""
+
+
+@pytest.fixture
+def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(formats, "now", lambda: START + 3600)
+    home = Home(tmp_path / "runs").make()
+    with connect(home) as rec:
+        make_comparison(rec, 12, 4, 2)
+    return home
+
+
+def on(home: Home, **state: Any) -> Workbench:
+    app = Workbench(home, watch=False)
+    app.state = AppState("results", results=ResultsState(**state))
+    return app
+
+
+@pytest.mark.parametrize("size", [SMALL, BIG], ids=["80x24", "160x50"])
+async def test_every_view_has_a_key_and_esc_leads_back(judged: Home, size: tuple[int, int]) -> None:
+    app = on(judged)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        for key, words in VIEWS.items():
+            await press(pilot, key)
+            shown = " ".join(screen_text(app).split())
+            assert all(word in shown for word in words), key
+        await press(pilot, "escape")
+        assert app.state.results.view == ""
+        assert "Agents by measure" in screen_text(app)
+        for _ in parts.VIEWS:
+            await press(pilot, "right_square_bracket")
+        assert app.state.results.view == ""  # once around
+
+
+async def test_a_figure_shows_its_interval_and_its_mark(judged: Home) -> None:
+    matrix = view.matrix(judged, view.listing(judged)[0][0].id)
+    assert matrix is not None
+    assert matrix.conditions == AGENTS[:4]
+    judges = {judge for _, judge in matrix.measures}
+    assert {"", "llm:acme/one", "llm:acme/two"} <= judges
+    assert matrix.figures["fitness", "", AGENTS[1]].differs
+    assert not matrix.figures["fitness", "", AGENTS[0]].differs
+    cell = view.figure_cell("fitness", matrix.figures["fitness", "", AGENTS[1]], False, True)
+    assert "".join(text for text, _ in cell).startswith(" 95%✱ 90–100")
+    assert ("failures", "task success ≤ 3") in matrix.measures
+
+
+async def test_every_row_of_a_view_opens_its_conversations(judged: Home) -> None:
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "o", "down", "down", "down", "down", "enter")
+        state = app.state.results
+        assert (state.depth, state.figure, state.deviation, state.among) == (
+            1,
+            "right_terminal",
+            "off_topic",
+            AGENTS[0],
+        )
+        assert app.query_one("#behind", VirtualTable).count == 4
+        await press(pilot, "escape")
+        assert (app.state.results.depth, app.state.results.view) == (0, "deviations")
+        await press(pilot, "d", "enter")
+        assert app.state.results.label
+        await press(pilot, "escape", "z", "enter")
+        assert "no conversation stands behind this row" in screen_text(app)
+
+
+async def test_where_agents_and_judges_differ(judged: Home) -> None:
+    app = on(judged, measure="llm:acme/one|task_success")
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "enter")
+        table = app.query_one("#behind", VirtualTable)
+        assert table.count == 12
+        await press(pilot, "x")
+        assert "where conditions differ" in screen_text(app)
+        assert 0 < table.count <= 12
+        await press(pilot, "x")
+        assert app.state.results.differ == "judges"
+        assert table.count <= 12
+        await press(pilot, "x")
+        assert (app.state.results.differ, table.count) == ("", 12)
+
+
+@pytest.mark.parametrize(("size", "columns"), [(SMALL, 2), (BIG, 4)], ids=["80x24", "160x50"])
+async def test_one_scenario_side_by_side(judged: Home, size: tuple[int, int], columns: int) -> None:
+    app = on(judged, measure="llm:acme/one|task_success")
+    async with app.run_test(size=size) as pilot:
+        await press(pilot, "enter", "s")
+        assert app.state.results.depth == 2
+        sides = [app.query_one(f"#side-text-{n}", Transcript) for n in range(4)]
+        assert sum(side.parent is not None and bool(side.parent.display) for side in sides) == columns
+        first = [side.bubbles[-1].text for side in sides[:2]]
+        assert first[0] != first[1]
+        assert "way greet › trip › offer" in screen_text(app)
+        await press(pilot, "l")
+        assert sides[0].bubbles[-1].text == first[1]
+        await press(pilot, "escape")
+        assert app.state.results.depth == 1
+        await press(pilot, "escape")
+        assert app.state.results.depth == 0
+
+
+async def test_verdicts_stand_with_their_evidence(judged: Home) -> None:
+    app = on(judged, measure="llm:acme/two|consistency")
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "v")
+        shown = screen_text(app)
+        assert "llm:acme/two · consistency" in shown
+        assert "said so" in shown
+        assert "“Where to?" in shown
+
+
+async def test_review_keys_work_on_conversations(judged: Home) -> None:
+    app = on(judged, measure="llm:acme/one|task_success")
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "enter")
+        first = app.state.results.subject
+        assert first is not None
+        await press(pilot, "f")
+        with connect(judged) as rec:
+            assert list(votes(rec, "conversation", [first])[first].values()) == ["flag"]
+        await press(pilot, "down", "a")
+        second = app.state.results.subject
+        await press(pilot, "U")
+        with connect(judged) as rec:
+            assert set(votes(rec, "conversation", [first, second])) == {first}
+        await press(pilot, "escape", "A")
+        assert "People pass or flag" in " ".join(screen_text(app).split())
+        assert "human:" in screen_text(app)
+
+
+async def test_failures_open_the_conversations_of_three_or_less(judged: Home) -> None:
+    app = on(judged, agent=AGENTS[2], measure="task success ≤ 3|failures")
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "enter")
+        assert (app.state.results.figure, app.state.results.judge) == ("task_success", "llm:acme/one")
+        rows = app.query_one("#behind", VirtualTable).source.window(0, 12)
+        assert rows
+        assert all(float(str(row.cells[0][0])) <= 3 for row in rows if row.cells[0][0] != "missing")
+
+
+async def test_a_running_comparison_shows_its_means_so_far(judged: Home) -> None:
+    with connect(judged) as rec:
+        from workbench.store.comparisons import comparisons, set_comparison
+
+        set_comparison(rec, comparisons(rec)[0].id, "running", {})
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "right terminal" in screen_text(app))
+        assert "come when it is done" in screen_text(app)
+        await press(pilot, "p")
+        assert "comes when the comparison is done" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [SMALL, BIG], ids=["80x24", "160x50"])
+async def test_hostile_words_in_every_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    home = Home(tmp_path / "runs").make()
+    with connect(home) as rec:
+        make_comparison(rec, 3, 2, 1, words=HOSTILE, name=HOSTILE)
+    app = on(home)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        for key in [*VIEWS, "escape", "enter", "s", "escape", "x"]:
+            await press(pilot, key)
+            assert not set(screen_text(app)) & {"\x1b", "\x07", "\x9b", "\u202e", "\u2069"}, key
+        assert "[/x]" in screen_text(app)
+
+
+SHOTS = {
+    "tests": ("p",),
+    "cost": ("c",),
+    "plot": ("C",),
+    "break-even": ("b",),
+    "behind": ("enter",),
+    "side": ("enter", "s"),
+}
+
+
+@pytest.mark.parametrize("size", [SMALL, BIG], ids=["80x24", "160x50"])
+@pytest.mark.parametrize("name", SHOTS)
+def test_pictures(judged: Home, snap_compare: Any, name: str, size: tuple[int, int]) -> None:
+    async def there(pilot: Any) -> None:
+        await until(pilot, lambda: "right terminal" in screen_text(pilot.app))
+        await press(pilot, *SHOTS[name])
+        before, same = "", 0
+        while same < 4:
+            await settle(pilot)
+            now = screen_text(pilot.app)
+            before, same = now, same + 1 if now == before else 0
+
+    assert snap_compare(on(judged, measure="llm:acme/one|task_success"), terminal_size=size, run_before=there)
+
+
+async def test_the_form_starts_the_evaluation_that_its_command_says(
+    judged: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[dict[str, Any]] = []
+
+    def launched(home: Home, kind: str, args: dict[str, Any], title: str, settings: Any) -> Any:
+        begun.append(args)
+        return SimpleNamespace(id="f" * 16, joined=False)
+
+    monkeypatch.setattr(evaluating, "launch", launched)
+    monkeypatch.setattr(evaluating, "known_workflows", lambda: [Path("travel_booking.yaml")])
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "e")
+        await until(pilot, lambda: "40 conversations to hold" in screen_text(app))
+        assert "--agents oracle" in " ".join(screen_text(app).split())
+        await press(pilot, "enter")
+        await until(pilot, lambda: bool(begun))
+        assert (begun[0]["agents"], begun[0]["scenarios"]) == (["oracle"], 40)
+        await press(pilot, "e")
+        await until(pilot, lambda: "40 conversations to hold" in screen_text(app))
+        await press(pilot, "escape")
+        assert len(begun) == 1
+
+
+def test_the_form_refuses_what_the_command_would() -> None:
+    assert evaluating._agents_problem("nobody") is not None
+    assert evaluating._agents_problem("oracle, compiled:demo") is None
+    assert evaluating._agents_problem(" , ") is not None
+    assert evaluating._judges_problem("rules, pair") is None
+    assert evaluating._judges_problem("nobody") is not None

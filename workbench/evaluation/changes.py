@@ -1,0 +1,109 @@
+"""Two comparisons beside each other: what was set otherwise, and what became better or worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.evaluation.sections import Rows, Section
+from workbench.evaluation.words import FIGURES, TITLES, agents_in_order, figure, number, p_value, plain_name
+
+_COSTS = ("tokens", "seconds", "cost", "messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A comparison: its name, its summary, and its id if it stands in the record at hand."""
+
+    name: str
+    summary: Mapping[str, Any]
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure of one agent before and after. `test` is the paired test where both held the same scenarios."""
+
+    agent: str
+    figure: str
+    before: float | None
+    after: float | None
+    shown: tuple[str, str]
+    test: Mapping[str, Any] | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """After minus before, None if either is missing."""
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+def settings(before: Side, after: Side) -> list[tuple[str, str, str]]:
+    """(what, before, after) of everything that was set otherwise: figures of unlike settings are not alike."""
+    a, b = _settings(before.summary), _settings(after.summary)
+    return [(name, a.get(name, "–"), b.get(name, "–")) for name in {**a, **b} if a.get(name) != b.get(name)]
+
+
+def _settings(summary: Mapping[str, Any]) -> dict[str, str]:
+    made = summary.get("provenance", {})
+    found = {
+        name: made.get(name) for name in ("workflow", "workflow_id", "split", "seed", "repetitions", "scenario_set")
+    }
+    found |= {f"agent {c}": agent for c, agent in made.get("agents", {}).items()}
+    found |= {name: ", ".join(values) for name, values in made.get("versions", {}).items()}
+    found |= {"user": summary.get("user"), "scenarios": summary.get("scenarios")}
+    judges = summary.get("judges") or ([summary["judge"]] if summary.get("judge") else [])
+    found |= {f"rubric of {j['name']}": j.get("rubric") for j in judges}
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def changes(before: Side, after: Side, tests: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Change]:
+    """Every figure of the agents that both have. `tests` by (agent, figure) as `paired_tests` makes them."""
+    first, second = agents_in_order(before.summary), agents_in_order(after.summary)
+    for agent in (a for a in first if a in second):
+        one, two = first[agent], second[agent]
+        for name, _, share in FIGURES:
+            if one.get(name) is not None or two.get(name) is not None:
+                shown = (figure(one, name, share), figure(two, name, share))
+                yield Change(agent, name, one.get(name), two.get(name), shown, tests.get((agent, name)))
+        rates = [e.get("failures", {}).get("rate") for e in (one, two)]
+        yield Change(agent, "failure_rate", rates[0], rates[1], (number(rates[0], 3), number(rates[1], 3)))
+        for name in _COSTS:
+            a, b = one.get(name), two.get(name)
+            if isinstance(a, int | float) or isinstance(b, int | float):
+                yield Change(agent, name, a, b, (number(a, 4), number(b, 4)))
+
+
+def sections_of(before: Side, after: Side, found: Sequence[Change]) -> list[Section]:
+    """The difference as tables."""
+    set_otherwise = settings(before, after)
+    rows: Rows = [("agent", "figure", before.name, after.name, "change", "95% interval", "p Holm", "")]
+    for c in found:
+        t = c.test or {}
+        low_high = f"{t['interval'][0]:+.3f} … {t['interval'][1]:+.3f}" if t.get("interval") else "–"
+        name = TITLES.get(c.figure, plain_name(c.figure))
+        ends = (
+            number(c.difference, 3, sign=True),
+            low_high,
+            p_value(t.get("p_holm")),
+            "*" if t.get("significant") else "",
+        )
+        rows.append((c.agent, name, *c.shown, *ends))
+    gone = [
+        f"{agent} only in {side.name}"
+        for side, other in ((before, after), (after, before))
+        for agent in side.summary.get("agents", {})
+        if agent not in other.summary.get("agents", {})
+    ]
+    paired = sum(c.test is not None for c in found)
+    note = (
+        "After minus before; tests are paired by scenario, Holm over an agent's figures."
+        if paired
+        else "After minus before. The two share no scenarios in this record: no paired test is made."
+    ) + (f" Not compared: {'; '.join(gone)}." if gone else "")
+    same = "Nothing: same workflow, scenarios, user, judges, rubrics and versions."
+    return [
+        Section("settings", "Set otherwise", "" if set_otherwise else same,
+                [("what", before.name, after.name), *set_otherwise] if set_otherwise else []),
+        Section("changes", "Changes", note, rows if len(rows) > 1 else []),
+    ]  # fmt: skip
