@@ -47,6 +47,7 @@ def test_the_footer_holds_at_most_five_entries_in_80_columns(pane: str) -> None:
         workflow="w",
         selected="x",
         subject="x",
+        opened=False,
         running=True,
         resumable=False,
         finished=False,

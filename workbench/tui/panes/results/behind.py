@@ -52,10 +52,10 @@ class Behind:
     def title(self) -> str:
         """What the list is of."""
         f = self.figure
-        parts = [f.condition or "all agents", TITLES.get(f.criterion, f.criterion.replace("_", " "))]
+        parts = [f"where {'agents' if f.differ == 'conditions' else f.differ} differ"] if f.differ else []
+        parts += [f.condition or "all agents", TITLES.get(f.criterion, f.criterion.replace("_", " "))]
         parts += [f.judge] if f.judge else []
         parts += [f"deviation {f.deviation}"] if f.deviation else []
-        parts += [f"where {f.differ} differ"] if f.differ else []
         parts += [f"up to {f.most:g}"] if f.most is not None else []
         return " · ".join(parts)
 
