@@ -1,5 +1,7 @@
-"""What an evaluation will take, before anything is spent: the real agents, users and judges make their requests for a few
-of its scenarios, and a client that only counts answers them with what a faultless agent would say."""
+"""What an evaluation will take, before anything is spent: agents, users and judges make their requests for a few of its
+scenarios, and a client that only counts answers them with what a faultless agent would say.
+
+Imports no SDK and no graph library, so that the app may ask."""
 
 from __future__ import annotations
 
@@ -10,16 +12,16 @@ from dataclasses import dataclass, field
 from workbench.agents.conversation import hold, limits_for
 from workbench.agents.llm_user import user_system
 from workbench.agents.names import AgentName, build_agent, parse_name
-from workbench.agents.prompts import options_of
+from workbench.agents.prompts import KICK_OFF, choice_note, options_of, orchestrated_system, speak_note
 from workbench.agents.users import AgendaUser
 from workbench.dialogue.labeller import Labeller
 from workbench.dialogue.model import Scenario
-from workbench.dialogue.scenarios import expected_path
 from workbench.dialogue.slots import Slots
+from workbench.evaluation.accuracy import true_acts
 from workbench.evaluation.controls import flawless_talk
 from workbench.evaluation.judge_prompt import Case, notes_for, request_for
 from workbench.evaluation.judging import Panel
-from workbench.models.client import Reply, Request, Usage
+from workbench.models.client import ChatMessage, Reply, Request, Usage
 from workbench.models.prices import Price
 from workbench.store.rows import MessageRow
 from workbench.workflow.model import Workflow
@@ -30,6 +32,7 @@ LONGER = 1.3
 """Models say the same in more words than a workflow file's phrasings."""
 SAMPLE = 6
 """Scenarios whose requests are really made."""
+_CHOICE_TOKENS = 20
 _VERDICT_TOKENS = 90
 """A reason and its quotations, a criterion."""
 
@@ -89,7 +92,10 @@ def estimate(
     for name, count in left.items():
         agent = parse_name(name)
         if agent.model and count and sample:
-            counted = asyncio.run(_agent_usage(workflow, agent, sample, talks, labeller))
+            if agent.kind == "orchestrated":
+                counted = _orchestrated_usage(workflow, sample, talks)
+            else:
+                counted = asyncio.run(_agent_usage(workflow, agent, sample, talks, labeller))
             parts.append(_part(name, agent.model, counted, count / len(sample), prices))
     if user and sum(left.values()) and sample:
         counted = _user_usage(workflow, sample, talks)
@@ -114,24 +120,17 @@ class _Counted:
 
 
 class _Counter:
-    """A client that answers with the faultless agent's words, takes the expected way at hubs, and counts."""
+    """A client that answers with the faultless agent's words, and counts."""
 
     model = "estimate"
 
-    def __init__(self, workflow: Workflow, scenario: Scenario, talk: Sequence[MessageRow], counted: _Counted) -> None:
-        self._workflow, self._counted = workflow, counted
+    def __init__(self, talk: Sequence[MessageRow], counted: _Counted) -> None:
+        self._counted = counted
         self._says = iter([m.text for m in talk if m.role == "agent"])
-        self._ways = iter([e for e in expected_path(workflow, scenario) if workflow.edge[e].source in workflow.hubs])
 
     async def complete(self, request: Request) -> Reply:
-        if request.choices:
-            edge = next(self._ways, "")
-            options = options_of(self._workflow, self._workflow.edge[edge].source) if edge else {}
-            text = next((o for o, e in options.items() if e.id == edge and o in request.choices), request.choices[0])
-        else:
-            text = next(self._says, "Goodbye!")
-        output = round(len(text) * (1.0 if request.choices else LONGER)) // CHARACTERS_A_TOKEN
-        self._counted.add(request, output)
+        text = next(self._says, "Goodbye!")
+        self._counted.add(request, round(len(text) * LONGER) // CHARACTERS_A_TOKEN)
         return Reply(text, "end", Usage(), 0.0, 0.0, None, self.model)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
@@ -150,12 +149,39 @@ async def _agent_usage(
 ) -> _Counted:
     counted, limits = _Counted(), limits_for(workflow)
     for scenario in sample:
-        client = _Counter(workflow, scenario, talks[scenario.id], counted)
+        client = _Counter(talks[scenario.id], counted)
         talker = build_agent(agent, workflow, client, thread=f"estimate:{scenario.id}", scenario=scenario)
         try:
             await hold(talker, AgendaUser(workflow, scenario, labeller), limits)
         finally:
             await talker.close()
+    return counted
+
+
+def _orchestrated_usage(
+    workflow: Workflow, sample: Sequence[Scenario], talks: Mapping[str, Sequence[MessageRow]]
+) -> _Counted:
+    """The calls that the orchestrated agent makes along a faultless talk, counted without its graph library."""
+    counted, system = _Counted(), ChatMessage("system", orchestrated_system(workflow))
+    for scenario in sample:
+        talk, said = talks[scenario.id], [KICK_OFF]
+        for message, act in zip(talk, true_acts(workflow, talk), strict=True):
+            if message.role == "user":
+                said.append(ChatMessage("user", message.text))
+                continue
+            notes = [
+                (choice_note(workflow.nodes[n], tuple(options_of(workflow, n)), 1), _CHOICE_TOKENS)
+                for n in message.nodes
+                if n in workflow.hubs
+            ]
+            places = (act or "").split("+") if act else []
+            words = round(len(message.text) * LONGER) // CHARACTERS_A_TOKEN
+            notes += [
+                (speak_note(workflow, workflow.edge.get(p) or workflow.nodes[p]), words // len(places)) for p in places
+            ]
+            for note, output in notes:
+                counted.add(Request((system, *said, ChatMessage("user", note))), output)
+            said.append(ChatMessage("assistant", message.text))
     return counted
 
 

@@ -13,6 +13,11 @@ from workbench.evaluation.tables import MEASURED, Tables
 LEAST_TESTED = 13
 """Pairs of scenarios below which intervals are given and no test."""
 ALPHA = 0.05
+SCORE_MARGIN, SHARE_MARGIN = 0.25, 0.05
+"""Differences that count as none, for the test of equivalence: a quarter of a score point, five points of a hundred."""
+POWER = 0.8
+LARGEST_PLAN = 20_000
+"""An n beyond this is not worth stating."""
 
 
 def compare(comparison_id: str, order: Sequence[str], tables: Tables, hidden: frozenset[str]) -> dict[str, Any]:
@@ -84,8 +89,26 @@ def _test(name: str, a: list[float | None], b: list[float | None]) -> dict[str, 
         "plus": ranks.plus,
         "minus": ranks.minus,
         "zero": ranks.zero,
+        "p_exact": ranks.p_exact if not binary else None,
         "d_pooled": effect.d_pooled,
         "d_z": effect.d_z,
+        "d_av": effect.d_av,
         "rank_biserial": effect.rank_biserial,
+        "cliffs_delta": effect.cliffs_delta,
         "smallest_d_z": statistics.smallest_effect(len(a)),
+        "next_n": next_n(effect.d_z),
+        "equivalence": _equivalence(name, a, b) if tested else None,
     }
+
+
+def next_n(d_z: float | None) -> int | None:
+    """Pairs that find an effect of this size with 80% power at the next run; None without one, or beyond 20,000."""
+    if d_z is None or (statistics.paired_power(d_z, LARGEST_PLAN) or 0.0) < POWER:
+        return None
+    return statistics.sample_size(d_z, power=POWER)
+
+
+def _equivalence(name: str, a: list[float | None], b: list[float | None]) -> dict[str, float | None]:
+    """TOST within the margin of scores or of shares."""
+    found = statistics.equivalence(a, b, SHARE_MARGIN if name in MEASURES else SCORE_MARGIN)
+    return {"margin": found.margin, "p": found.p, "low": found.low, "high": found.high}

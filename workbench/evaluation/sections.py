@@ -64,6 +64,7 @@ def sections(summary: Summary, *, hourly_price: float | None = None, one_time: f
     made = (
         figures(summary),
         tests(summary),
+        carried(summary),
         judged(summary),
         weighted(summary),
         distributions(summary),
@@ -149,6 +150,47 @@ def tests(summary: Summary) -> Section:
     )
     targets = [Target(t["criterion"], t.get("judge") or "", t["agent"], differ="conditions") for t in found]
     return Section("tests", "Tests", note, rows, tuple(targets))
+
+
+def carried(summary: Summary) -> Section:
+    """What the tests can carry: equivalence within the margin, the n for the next run, reliability, ranking, seeds."""
+    tests = summary.get("comparison", {}).get("tests", ())
+    rows: Rows = []
+    for t in tests:
+        found = t.get("equivalence")
+        if found and found.get("p") is not None:
+            what = f"{TITLES.get(t['criterion'], t['criterion'])}, {t.get('judge') or 'measured'}: equal within ±{found['margin']:g}"
+            verdict = "yes" if found["p"] < 0.05 else "not shown"
+            more = f"{t['next_n']:,} pairs find the difference seen" if t.get("next_n") else "–"
+            said = f"{verdict} (p {p_value(found['p'])}, 90% {found['low']:+.2f} … {found['high']:+.2f})"
+            rows.append((t["agent"], what, said, more))
+    standing = summary.get("standing") or {}
+    for condition, by in (standing.get("pass_k") or {}).items():
+        said = ", ".join(f"k = {k}: {number(v, 2)}" for k, v in sorted(by.items(), key=lambda item: int(item[0])))
+        rows.append((condition, "pass^k: all of k repetitions succeed", said, "–"))
+    for f in standing.get("failures") or ():
+        said = f"{f['only_reference_succeeded']} and {f['only_other_succeeded']} of {f['n']}, p {p_value(f['p_exact'])}"
+        rows.append((f["agent"], f"success of {f['against']} alone, of {f['agent']} alone (McNemar)", said, "–"))
+    for condition, s in (standing.get("ranking") or {}).items():
+        said = (
+            "not estimable"
+            if s["log_strength"] is None
+            else f"{s['log_strength']:+.2f} [{s['low']:+.2f}, {s['high']:+.2f}]"
+        )
+        if s.get("low") is None and s["log_strength"] is not None:
+            said = f"{s['log_strength']:+.2f}, the reference"
+        rows.append((condition, "Bradley-Terry log-strength, task success by scenario", said, "–"))
+    for name, group in (standing.get("seeds") or {}).items():
+        for figure_name, m in group["means"].items():
+            said = f"{number(m['mean'], 2)} [{number(m['low'], 2)}, {number(m['high'], 2)}]"
+            rows.append((name, f"{TITLES.get(figure_name, figure_name)}, over scenarios and seeds", said, "–"))
+    note = "Equivalence: two one-sided t-tests against the margin stated; pairs for the next run: 80% power at the d_z seen."
+    return Section(
+        "standing",
+        "What the numbers carry",
+        note if rows else "",
+        [("agent", "", "", "next run"), *rows] if rows else [],
+    )
 
 
 def judged(summary: Summary) -> Section:

@@ -28,6 +28,7 @@ from workbench.evaluation.economy import one_time_of
 from workbench.evaluation.pairs import compare
 from workbench.evaluation.plan import is_untrained
 from workbench.evaluation.rules import CRITERIA, FAILURE_AT_MOST, JUDGE, RUBRIC, RUBRIC_HASH
+from workbench.evaluation.standing import standing
 from workbench.evaluation.tables import HUMAN, MEASURED, Tables, histogram, mean, tables_of
 from workbench.evaluation.walks import set_coverage, trained_runs, walked
 from workbench.store.comparisons import get_comparison
@@ -90,6 +91,7 @@ def summarise(
         "judge": _judge(tables.judges[0] if tables.judges else JudgeRow(JUDGE, RUBRIC_HASH, 0, 0, 0), tables),
         "judges": [_judge(judge, tables) for judge in tables.judges],
         "agreement": plain(judges_agree(rec, comparison_id)),
+        "standing": standing(rec, comparison_id, order, tables, runs),
         "rubric": _rubric(row, tables.lead),
         "coverage": set_coverage(rec, assessor.workflow, scenarios.values(), runs),
         "one_time": {c: one_time_of(rec, run) for c, run in runs.items()},

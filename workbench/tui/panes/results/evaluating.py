@@ -14,6 +14,7 @@ from workbench.evaluation.words import dollars
 from workbench.home import Home, find_home
 from workbench.jobs.folder import Job
 from workbench.jobs.launcher import launch
+from workbench.jobs.settings import parse_concurrency
 from workbench.models.open import check_model, price_of
 from workbench.store.record import connect
 from workbench.store.runs import runs
@@ -56,6 +57,14 @@ def _judges_problem(text: str) -> str | None:
     return None
 
 
+def _concurrency_problem(text: str) -> str | None:
+    try:
+        parse_concurrency(text)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def fields(home: Home) -> tuple[Field, ...]:
     """The form's fields; the newest finished run and the oracle are offered."""
     done = [run.name for run in runs(reader(home)) if run.status == "done"] if home.database.exists() else []
@@ -69,6 +78,7 @@ def fields(home: Home) -> tuple[Field, ...]:
         Field("user", "simulated user", "agenda", "agenda (offline) or llm:MODEL"),
         Field("judges", "judges", "rules", "rules (offline), llm:MODEL, claude, gpt-4.1, pair, paper; by commas", check=_judges_problem),
         NumberField("budget", "budget, $", None, "never spends more; empty: no limit", True, least=0),
+        Field("concurrency", "calls at once", "auto", "auto, or a number; `jobs set` changes it later", check=_concurrency_problem),
         ChoiceField("split", "split", "test", "training scenarios are never used", options=["test", "dev"]),
         NumberField("seed", "seed", 42, "of the scenarios", least=0, whole=True),
         NumberField("hourly_price", "$ an hour", None, "of this machine, to price local models; empty: unknown", True, least=0),
@@ -133,7 +143,7 @@ def command(home: Home, values: Values) -> Sequence[str]:
     """The words of the command line that starts the same."""
     place = [] if home == find_home() else ["--home", str(home.root.parent)]
     words = ["workbench", *place, "evaluate", values["workflow"], "--agents", values["agents"]]
-    for name in ("scenarios", "repetitions", "user", "split", "seed"):
+    for name in ("scenarios", "repetitions", "user", "split", "seed", "concurrency"):
         words += [f"--{name}", str(values[name])]
     for judge in judges_of(values["judges"]):
         words += ["--judge", judge]
@@ -144,5 +154,6 @@ def command(home: Home, values: Values) -> Sequence[str]:
 
 def start(home: Home, values: Values) -> Job:
     """Start the job, or join the one that does the same; the form has shown what it costs."""
-    settings = {"batch": False} | ({"budget": values["budget"]} if values["budget"] is not None else {})
+    settings: dict[str, object] = {"batch": False, "concurrency": parse_concurrency(values["concurrency"])}
+    settings |= {"budget": values["budget"]} if values["budget"] is not None else {}
     return launch(home.make(), "evaluate", arguments(values), f"evaluation on {values['workflow']}", settings=settings)

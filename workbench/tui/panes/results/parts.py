@@ -21,7 +21,7 @@ from workbench.tui.widgets.safe import Line, Span, line
 from workbench.tui.widgets.table import Cell, Column, Row
 
 VIEWS = (
-    "", "tests", "cost", "plot", "break-even", "distributions", "deviations", "procedure", "coverage", "judges",
+    "", "tests", "standing", "cost", "plot", "break-even", "distributions", "deviations", "procedure", "coverage", "judges",
     "weighted", "agreement", "paper", "about",
 )  # fmt: skip
 """In the order in which [ and ] go through them; "" is what stands beside the matrix at first."""
