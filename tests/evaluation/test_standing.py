@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from workbench.evaluation import statistics
+from workbench.evaluation.sections import carried
 from workbench.evaluation.standing import failures, ranking, reliability, seed_groups, seeds
 from workbench.evaluation.tables import MEASURED, Tables
 from workbench.store.rows import JudgeRow, RunRow, ScoreRow
@@ -79,3 +80,27 @@ def test_seeds_of_one_recipe_are_grouped_and_drawn_with_their_scenarios() -> Non
     assert pooled.high is not None
     assert gap["high"] - gap["low"] > 3 * (pooled.high - pooled.low)  # the seeds' own spread is in it
     assert set(found["means"]) == {"fitness"}
+
+
+def test_the_section_says_all_of_it_in_words() -> None:
+    test = {"agent": "x", "judge": "rules", "criterion": "task_success", "next_n": 1234}
+    test["equivalence"] = {"margin": 0.25, "p": 0.01, "low": -0.1, "high": 0.2}
+    seeds_found = {
+        "conditions": ["a", "b"],
+        "means": {"fitness": {"mean": 0.5, "low": None, "high": None}},
+        "differences": {},
+    }
+    standing = {
+        "pass_k": {"compiled": {"1": 0.9, "2": None}},
+        "failures": [{"agent": "x", "against": "compiled", "n": 9, "only_reference_succeeded": 3,
+                      "only_other_succeeded": 1, "missing": 0, "p_exact": 0.625}],
+        "ranking": {"compiled": {"log_strength": 0.0, "low": None, "high": None},
+                    "x": {"log_strength": -0.5, "low": -1.0, "high": 0.0}, "y": {"log_strength": None, "low": None, "high": None}},
+        "seeds": {"2 seeds": seeds_found},
+    }  # fmt: skip
+    said = "\n".join(" | ".join(row) for row in carried({"comparison": {"tests": [test]}, "standing": standing}).rows)
+    for words in ("equal within ±0.25 | yes", "1,234 pairs", "k = 1: 0.90, k = 2: –", "3 and 1 of 9", "the reference"):
+        assert words in said
+    assert "-0.50 [-1.00, +0.00]" in said
+    assert "not estimable" in said
+    assert not carried({}).rows

@@ -172,14 +172,7 @@ def carried(summary: Summary) -> Section:
         said = f"{f['only_reference_succeeded']} and {f['only_other_succeeded']} of {f['n']}, p {p_value(f['p_exact'])}"
         rows.append((f["agent"], f"success of {f['against']} alone, of {f['agent']} alone (McNemar)", said, "–"))
     for condition, s in (standing.get("ranking") or {}).items():
-        said = (
-            "not estimable"
-            if s["log_strength"] is None
-            else f"{s['log_strength']:+.2f} [{s['low']:+.2f}, {s['high']:+.2f}]"
-        )
-        if s.get("low") is None and s["log_strength"] is not None:
-            said = f"{s['log_strength']:+.2f}, the reference"
-        rows.append((condition, "Bradley-Terry log-strength, task success by scenario", said, "–"))
+        rows.append((condition, "Bradley-Terry log-strength, task success by scenario", _strength(s), "–"))
     for name, group in (standing.get("seeds") or {}).items():
         for figure_name, m in group["means"].items():
             said = f"{number(m['mean'], 2)} [{number(m['low'], 2)}, {number(m['high'], 2)}]"
@@ -191,6 +184,14 @@ def carried(summary: Summary) -> Section:
         note if rows else "",
         [("agent", "", "", "next run"), *rows] if rows else [],
     )
+
+
+def _strength(found: Mapping[str, Any]) -> str:
+    if found.get("log_strength") is None:
+        return "not estimable: it always won or lost"
+    if not found.get("low") and not found.get("high"):
+        return "0, the reference"
+    return f"{found['log_strength']:+.2f} [{found['low']:+.2f}, {found['high']:+.2f}]"
 
 
 def judged(summary: Summary) -> Section:
