@@ -28,7 +28,7 @@ from workbench.store.calls import calls, counted
 from workbench.store.dialogues import iterate_dialogues
 
 ROOT = Path(__file__).parents[2]
-ORDER = Order("travel_booking", train=0, dev=0, least=0, test=24, writer=SONNET, manner="turns")
+ORDER = Order("travel_booking", train=0, dev=0, least=0, test=12, writer=SONNET, manner="turns")
 
 
 @pytest.fixture(autouse=True)
