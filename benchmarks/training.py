@@ -111,6 +111,7 @@ def trl(base: Path, examples: list[dict[str, Any]], tokens: int, settings: dict[
                 save_strategy="no",
                 num_train_epochs=1,
                 disable_tqdm=True,
+                use_cpu=True,
                 **settings,
             ),
             train_dataset=Dataset.from_list(examples),
