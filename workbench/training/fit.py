@@ -49,13 +49,14 @@ def nearest(recipe: Recipe, found: Estimate, base: Path) -> str:
     cards = sum(d.gpu for d in found.devices)
     tries: list[dict[str, object]] = [
         {"micro_batch_tokens": smaller},
+        {"micro_batch_tokens": recipe.max_length},
         {"activation_checkpointing": True},
         {"activation_checkpointing": True, "micro_batch_tokens": smaller},
         {"activation_checkpointing": True, "micro_batch_tokens": smaller, "weights": "bf16"},
         {"activation_checkpointing": True, "micro_batch_tokens": smaller, "lora": Lora()},
     ]
     if cards > 1:
-        tries.insert(3, {"processes": cards, "shard": True, "activation_checkpointing": True})
+        tries.insert(4, {"processes": cards, "shard": True, "activation_checkpointing": True})
     for change in tries:
         candidate = replace(recipe, **change)  # type: ignore[arg-type]
         needed = sum(memory_parts(candidate, parameters, config, found.trained_share, found.devices[0].gpu).values())

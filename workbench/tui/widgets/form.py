@@ -193,7 +193,9 @@ class FormScreen(ModalScreen[dict[str, Any] | None]):
         rows = min(len(self._fields), max(room - 4, 3))
         self.query_one(".rows").styles.max_height = max(room - 4, 3)
         self.query_one(".preview").styles.max_height = max(room - rows, 3)
-        self.query_one(".dialog").styles.width = 110 if event.size.width >= 120 else 78
+        dialog = self.query_one(".dialog")
+        dialog.styles.width = 110 if event.size.width >= 120 else 78
+        dialog.styles.max_height = event.size.height  # the app's dialogs leave a margin that a form has no room for
 
     @property
     def raw(self) -> dict[str, str]:
