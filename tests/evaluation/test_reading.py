@@ -82,6 +82,12 @@ def verdict(conversation: str, judge: str, criterion: str, score: float | None, 
     return VerdictRow(key, conversation, judge, criterion, score, evidence, rubric)
 
 
+def summary_of(rec: Record, comparison: str) -> Any:
+    row = get_comparison(rec, comparison)
+    assert row is not None
+    return row.summary
+
+
 def run(home: Home, *arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--home", str(home.root.parent), *arguments])
@@ -199,10 +205,13 @@ def test_one_scenario_across_the_agents(home: Home, rec: Record, compared: str, 
     assert "26 more" in capsys.readouterr().out
 
 
-def test_other_prices_are_tried_without_being_stored(home: Home, compared: str, capsys: Any) -> None:
-    assert run(home, "results", "show", compared, "--part", "break-even", "--one-time", "60", "--json") == 0
+def test_other_prices_are_tried_without_being_stored(home: Home, rec: Record, compared: str, capsys: Any) -> None:
+    assert run(home, "results", "show", compared, "--part", "cost", "--hourly-price", "2.5", "--json") == 0
     (section,) = json.loads(capsys.readouterr().out)
-    assert ["one-time cost", "$60.00", ""] in section["rows"] or not section["rows"]
+    assert "$2.5 an hour" in section["note"]
+    # the oracle is no rival: there is nothing to pay back
+    assert run(home, "results", "show", compared, "--part", "break-even", "--one-time", "60", "--json") == 2
+    assert "$2.5" not in json.dumps(summary_of(rec, compared))
     assert run(home, "results", "show", compared, "--part", "cost") == 0
     assert "machine (GPU) seconds" in capsys.readouterr().out
     assert run(home, "results", "show", compared, "--part", "nonsense") == 2

@@ -136,7 +136,7 @@ async def test_a_figure_opens_the_conversations_behind_it_and_one_of_them(app: W
         assert app.query_one("#behind", VirtualTable).count == 4
         shown = screen_text(app)
         assert "Hello, where would you like to go?" in shown
-        assert "“Fine, thank you.”" in shown
+        assert "“Fine," in shown  # the quoted evidence, which wraps
         await press(pilot, "escape")
         assert app.state.results.depth == 0
         assert "Agents by measure" in screen_text(app)

@@ -170,9 +170,9 @@ async def test_review_keys_work_on_conversations(judged: Home) -> None:
 
 
 async def test_failures_open_the_conversations_of_three_or_less(judged: Home) -> None:
-    app = on(judged, agent=AGENTS[2], measure="task success ≤ 3|failures")
+    app = on(judged, measure="task success ≤ 3|failures")
     async with app.run_test(size=SMALL) as pilot:
-        await press(pilot, "enter")
+        await press(pilot, "right", "right", "enter")
         assert (app.state.results.figure, app.state.results.judge) == ("task_success", "llm:acme/one")
         rows = app.query_one("#behind", VirtualTable).source.window(0, 12)
         assert rows

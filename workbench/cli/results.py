@@ -109,8 +109,11 @@ def show(
     _, name, summary = _summary(home, comparison)
     prices = {"hourly_price": hourly_price, "one_time": one_time}
     if as_json and (part or hourly_price is not None or one_time is not None):
-        made = [s for s in sections(summary, **prices) if part in (None, s.id)]
-        emit(made, True, str)
+        made = sections(summary, **prices)
+        chosen = [s for s in made if part in (None, s.id)]
+        if not chosen:
+            raise UserError(f'this comparison has no part "{part}": choose one of {", ".join(s.id for s in made)}')
+        emit(chosen, True, str)
         return
     emit(summary, as_json, lambda found: text(name, found, part, **prices))
 

@@ -82,7 +82,7 @@ def _row(row: ConversationRow, value: float, spread: float, figure: Figure, revi
     shown: Span = (_value(value, figure), "strong") if known else ("missing", "bad")
     ended = f" ({row.ended_by})" if row.ended_by and row.ended_by not in ("terminal", "agent") else ""
     who = "" if figure.condition and figure.differ != "conditions" else f"{row.condition} "
-    apart = f"±{spread:.2g} " if figure.differ else ""
+    apart = f"Δ{spread:.2g} " if figure.differ else ""
     return Row(
         row.id,
         (
@@ -150,7 +150,7 @@ def _opened(found: Reading) -> Opened:
         row.condition,
         spoken(found.messages),
         (tuple(head), *way, *judged),
-        (line((row.agent, "strong")), tuple(scores), *way),
+        (line((row.agent, "strong")), *way, tuple(scores)),
     )
 
 
