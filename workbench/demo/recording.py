@@ -72,7 +72,8 @@ def write_recording(home: Home, out: Path, hide: Sequence[str] = ()) -> int:
             text = text.replace(secret.rstrip("/") + "/", "").replace(secret, ".")
         return text
 
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as zip_, connect(home, readonly=True) as rec:
+    part = out.with_name(f"{out.name}.part")
+    with connect(home, readonly=True) as rec, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as zip_:
         for table, lines in _lines(rec, demo.result):
             zip_.writestr(f"rows/{table}.jsonl", shown(lines))
         for job in kept:
@@ -85,6 +86,7 @@ def write_recording(home: Home, out: Path, hide: Sequence[str] = ()) -> int:
         talks = [c.job for c in reversed(chats(rec)) if c.job in held]
         manifest = {"format": FORMAT, "recorded": demo.created, "demo": demo.id, "chats": talks}
         zip_.writestr("manifest.json", json.dumps(manifest))
+    part.replace(out)
     return out.stat().st_size
 
 
