@@ -17,7 +17,7 @@ from workbench.tui.welcome import OFFERS, TOUR, TourScreen, WelcomeScreen
 @pytest.fixture
 def fresh(tmp_path: Path) -> Workbench:
     """The app where nothing has been recorded."""
-    return Workbench(Home(tmp_path / "empty" / "runs").make(), watch=False)
+    return Workbench(Home(tmp_path / "empty" / "runs").make(), watch=False, welcome=True)
 
 
 async def test_a_first_start_offers_the_demo_the_tour_and_a_look(fresh: Workbench) -> None:

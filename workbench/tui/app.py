@@ -34,7 +34,8 @@ def run(
     from workbench.tui.shell import Workbench
     from workbench.tui.state import ChatState
 
-    app = Workbench(home.make(), follow=follow, slow=slow_link, banner=banner)
+    is_first = not (follow or chat or home.database.exists())
+    app = Workbench(home.make(), follow=follow, slow=slow_link, banner=banner, welcome=is_first)
     if chat:
         app.state = replace(app.state, chat=ChatState(session=chat))
     app.run(mouse=not slow_link)

@@ -60,8 +60,9 @@ class Workbench(Commands, Following, inherit_bindings=False):
         remember: bool = True,
         slow: bool = False,
         banner: str = "",
+        welcome: bool = False,
     ) -> None:
-        """`slow` draws less, for a slow line; `banner` stands at the top of every screen."""
+        """`slow` draws less, for a slow line; `banner` stands at the top of every screen; `welcome` offers a beginning."""
         super().__init__()
         self.home = home
         self.slow = slow
@@ -70,7 +71,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
         self.effects = Effects(self)
         self.effects.failed = self._failed
         self.follower = Follower(home, follow)
-        self._is_first = not home.database.exists() and not follow
+        self._welcome = welcome
         self._watcher = Watcher(home, self) if watch else None
         self._remember = remember
         self.chord = False
@@ -145,7 +146,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
         if self.follower.exists:
             self.follower.active = True
             self.read_demo()
-        if self._is_first:
+        if self._welcome:
             self.action_welcome()
 
     def on_unmount(self) -> None:
