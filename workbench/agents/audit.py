@@ -15,7 +15,9 @@ from workbench.workflow.model import Workflow
 _META = re.compile(r"###|\bas an ai\b|\blanguage model\b|^\s*(assistant|agent|customer|user)\s*:", re.I | re.M)
 """Words by which a model steps out of its part."""
 _SURE = 0.9
-"""A user's words that read so surely as one of the agent's messages are taken for the agent's part."""
+"""A user's words that read so surely as one of the agent's messages are taken for the agent's part …"""
+_RATHER_A_USER = 0.5
+"""… unless they are likelier a user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Auditor:
         if _META.search(text):
             return True
         label = self._labeller.label(text)
-        return label is not None and label.score >= _SURE
+        return label is not None and label.score >= _SURE and self._labeller.by_user(text) < _RATHER_A_USER
 
 
 def _off_plan(scenario: Scenario, said: Sequence[Spoken]) -> int:

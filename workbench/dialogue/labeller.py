@@ -82,7 +82,7 @@ class Labeller:
         Leading sentences that answer an aside or acknowledge a correction belong to no place and are passed over.
         """
         text = self._without_aside(text)
-        if self._agent.known(text) < LEAST_KNOWN or self._by_a_user(text):
+        if self._agent.known(text) < LEAST_KNOWN or self.by_user(text) >= MOST_LIKE_A_USER:
             return None
         name, score = max(self._agent.probabilities(text).items(), key=lambda item: item[1])
         if name == _ASIDE:
@@ -119,8 +119,9 @@ class Labeller:
         chances = reader.probabilities(text)
         return max(chances, key=lambda move: chances[move])
 
-    def _by_a_user(self, text: str) -> bool:
-        return self._speaker.probabilities(text).get("user", 0.0) >= MOST_LIKE_A_USER
+    def by_user(self, text: str) -> float:
+        """The chance, 0 … 1, that a user and not an agent wrote the text."""
+        return self._speaker.probabilities(text).get("user", 0.0)
 
     def _without_aside(self, text: str) -> str:
         sentences = _SENTENCE_END.split(text.strip())
