@@ -333,7 +333,7 @@ class Column:
         await self._locate(turn)
         if turn.ended:
             await self.end("agent")
-        else:
+        elif self.state != "ended":  # it may have been ended while its place was read
             self._set("ready")
 
     async def _locate(self, turn: AgentTurn) -> None:
