@@ -11,11 +11,9 @@ from workbench.demo.plan import PRESETS, STAGES, Sizes
 from workbench.demo.summary import summarise
 from workbench.dialogue.datasets import build_dataset
 from workbench.dialogue.generation import Order
-from workbench.errors import UserError
-from workbench.jobs.context import JobContext, Stopped
-from workbench.jobs.control import stop, tail_events
+from workbench.jobs.context import JobContext
 from workbench.jobs.launcher import launch
-from workbench.jobs.states import ENDED, status
+from workbench.jobs.parts import see_through
 from workbench.store.record import connect
 from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.load import load_workflow
@@ -146,22 +144,7 @@ def _run(ctx: JobContext, kind: str, args: Mapping[str, Any], title: str) -> Map
 
 
 def _watch(ctx: JobContext, job_id: str) -> Mapping[str, Any]:
-    """Pass on a job's progress until it ends. Stopping the demo stops the job; its failure is the demo's."""
-    offset = 0
-    while True:
-        now = status(ctx.home, job_id)  # before the events, so that none is missed after the end
-        events, offset = tail_events(ctx.home, job_id, offset)
-        for event in events:
-            if event["type"] == "progress":
-                ctx.event("progress", job=job_id, **{k: v for k, v in event.items() if k not in ("t", "type")})
-        if ctx.stopping:
-            stop(ctx.home, job_id)
-            raise Stopped
-        if now.state in ENDED:
-            break
-        ctx.sleep(0.3)
-    if now.state == "stopped":
-        raise Stopped
-    if now.state != "done":
-        raise UserError(f"{now.title}: {now.error or now.state}")
-    return now.result
+    def passing(event: Mapping[str, Any]) -> None:
+        ctx.event("progress", job=job_id, **{k: v for k, v in event.items() if k not in ("t", "type")})
+
+    return see_through(ctx, job_id, passing)

@@ -14,7 +14,8 @@ from workbench.dialogue.scenarios import expected_path
 from workbench.dialogue.scripted import WRITER
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.jobs import ENDED, JobContext, Stopped, launch, status, stop, tail_events
+from workbench.jobs import JobContext, launch
+from workbench.jobs.parts import see_through
 from workbench.store import connect
 from workbench.store.conversations import ConversationFilter, conversations, get_conversation
 from workbench.store.find import find
@@ -174,7 +175,8 @@ def main(ctx: JobContext) -> dict[str, Any]:
         plan.workflow, plan.dialogues, 0, 0, 0, plan.seed, plan.writer, workflow_hash(workflow), through=plan.through
     )
     ctx.stage("dialogues", f"{plan.dialogues} through {', '.join(plan.through)}")
-    _watch(ctx, launch(ctx.home, "generate", asdict(order), f"more dialogues for {workflow.name}").id)
+    writing = launch(ctx.home, "generate", asdict(order), f"more dialogues for {workflow.name}")
+    see_through(ctx, writing.id, lambda event: _pass_on(ctx, event))
     ctx.stage("data set", "the old one with the new dialogues; dev and test stay as they are")
     with connect(ctx.home) as rec:
         old = find_dataset(rec, plan.dataset)
@@ -190,20 +192,5 @@ def main(ctx: JobContext) -> dict[str, Any]:
     return {"dataset": dataset.id, "run": run.id, "added": dataset.manifest["added"]}
 
 
-def _watch(ctx: JobContext, job_id: str) -> None:
-    """Pass on a part's progress until it ends; stopping the whole stops the part."""
-    offset = 0
-    while True:
-        now = status(ctx.home, job_id)  # before the events, so that none is missed after the end
-        events, offset = tail_events(ctx.home, job_id, offset)
-        for event in events:
-            if event["type"] == "progress":
-                ctx.progress(event.get("done", 0), event.get("total"), str(event.get("unit", "")))
-        if ctx.stopping:
-            stop(ctx.home, job_id)
-            raise Stopped
-        if now.state in ENDED:
-            break
-        ctx.sleep(0.3)
-    if now.state != "done":
-        raise UserError(f"{now.title}: {now.error or now.state}")
+def _pass_on(ctx: JobContext, event: Mapping[str, Any]) -> None:
+    ctx.progress(event.get("done", 0), event.get("total"), str(event.get("unit", "")))

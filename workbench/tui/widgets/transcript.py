@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from workbench.text import clean_line
-from workbench.tui.actions import bindings
 from workbench.tui.widgets.safe import Line, Span, Toned, fit, width_of, wrap, wrap_line
+from workbench.tui.widgets.scrolling import ScrolledText
 
 MARGIN_FROM = 58
 """From this many cells on, what is known of a message stands beside it; on narrower screens under it."""
@@ -40,7 +38,7 @@ class _Row:
     bubble: int
 
 
-class Transcript(Toned, ScrollView, can_focus=True):
+class Transcript(Toned, ScrolledText, can_focus=True):
     """A column of messages; long ones wrap. `follow` keeps the end in view while text streams in."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"bubble--agent", "bubble--user"}
@@ -51,7 +49,6 @@ class Transcript(Toned, ScrollView, can_focus=True):
         & > .bubble--user { background: $background; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
 
     def __init__(self, *, empty: str = "", follow: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -89,22 +86,6 @@ class Transcript(Toned, ScrollView, can_focus=True):
                 self.scroll_end(animate=False)
             elif top and top < len(self._starts):
                 self.scroll_to(y=self._starts[top], animate=False)
-
-    def action_scroll(self, by: int) -> None:
-        """A line up or down."""
-        self.scroll_to(y=self.scroll_offset.y + by, animate=False)
-
-    def action_page(self, by: int) -> None:
-        """A page up or down, two lines kept in view."""
-        self.scroll_to(y=self.scroll_offset.y + by * max(self.size.height - 2, 1), animate=False)
-
-    def action_first(self) -> None:
-        """To the top."""
-        self.scroll_home(animate=False)
-
-    def action_last(self) -> None:
-        """To the end."""
-        self.scroll_end(animate=False)
 
     def _layout(self, same: int) -> None:
         """Wrap messages from number `same` on; those before it are as they were."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from workbench.tui.actions import bindings
 from workbench.tui.panes.chat import view
 from workbench.tui.panes.chat.layout import Lines, Wrapper, changed, shares
 from workbench.tui.widgets.safe import Line, Span, Toned, fit_line, width_of
+from workbench.tui.widgets.scrolling import ScrolledText
 
 SEPARATOR: Span = ("│", "dim")
 
@@ -42,7 +40,7 @@ class Heads(Toned):
         return self.strip(spans, self.size.width)
 
 
-class Board(Toned, ScrollView, can_focus=True):
+class Board(Toned, ScrolledText, can_focus=True):
     """The messages of all columns. It follows the end while text streams in, a few lines at a time, so that a slow line
     is not sent the whole board at every line."""
 
@@ -53,7 +51,6 @@ class Board(Toned, ScrollView, can_focus=True):
         & > .board--chosen { background: $cursor; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -128,22 +125,6 @@ class Board(Toned, ScrollView, can_focus=True):
         self._widths = []
         talk, count, aligned = self._talk
         self.show(talk, count, aligned=aligned)
-
-    def action_scroll(self, by: int) -> None:
-        """A line up or down."""
-        self.scroll_to(y=self.scroll_offset.y + by, animate=False)
-
-    def action_page(self, by: int) -> None:
-        """A page up or down, two lines kept in view."""
-        self.scroll_to(y=self.scroll_offset.y + by * max(self.size.height - 2, 1), animate=False)
-
-    def action_first(self) -> None:
-        """To the top."""
-        self.scroll_home(animate=False)
-
-    def action_last(self) -> None:
-        """To the end."""
-        self.scroll_end(animate=False)
 
     def render_line(self, y: int) -> Strip:
         """Line API: one row of all columns."""
