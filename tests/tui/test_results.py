@@ -225,7 +225,7 @@ SHOTS = {
 @pytest.mark.parametrize("name", SHOTS)
 def test_pictures(judged: Home, snap_compare: Any, name: str, size: tuple[int, int]) -> None:
     async def there(pilot: Any) -> None:
-        await until(pilot, lambda: "right terminal" in screen_text(pilot.app))
+        await until(pilot, lambda: "Agents by measure" in screen_text(pilot.app))
         await press(pilot, *SHOTS[name])
         before, same = "", 0
         while same < 4:

@@ -37,6 +37,8 @@ Event = dict[str, Any]
 LINE_LIMIT = 1 << 20
 """Longest line of the protocol, in bytes."""
 MOST_AGENTS = 4
+LEAVE_SECONDS = 2.0
+"""So long a client that leaves waits for the other side to have heard everything."""
 _POLL_S = 0.05
 
 
@@ -155,7 +157,13 @@ class LiveClient:
         await self._send(op="end", to=to)
 
     async def close(self) -> None:
-        """Leave. The conversation goes on."""
+        """Leave. The conversation goes on, and hears all that was sent: closing on unread events would cut that off."""
+        # A RuntimeError says that somebody else is reading, and so leaves nothing unread.
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            self._writer.write_eof()
+            async with asyncio.timeout(LEAVE_SECONDS):
+                while await self._reader.read(1 << 16):
+                    pass
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()

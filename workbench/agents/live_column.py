@@ -330,11 +330,11 @@ class Column:
             self.terminal = turn.nodes[-1] if turn.nodes else None
         data = {"idx": len(self.messages) - 1, "text": turn.text, **_agent_data(turn), "totals": self.totals()}
         self._keeper.publish("turn", {"column": self.index, **data})
+        if not turn.ended:
+            self._set("ready")  # at once: whoever retries or ends while the place is read means this turn
         await self._locate(turn)
         if turn.ended:
             await self.end("agent")
-        elif self.state != "ended":  # it may have been ended while its place was read
-            self._set("ready")
 
     async def _locate(self, turn: AgentTurn) -> None:
         """Say where the conversation stands: an agent that holds a graph knows it, for others the texts are read."""
