@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,15 +79,13 @@ def read_config(file: Path | None = None) -> Config:
         if len(raw) > _MOST_BYTES:
             raise UserError(f"{file}: over {_MOST_BYTES} bytes is no config file")
         text = raw.decode("utf-8")
-        data = tomllib.loads(text)
     except FileNotFoundError:
         return Config(file, {}, {})
     except OSError as error:
         raise UserError(f"{file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not UTF-8 text; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: {clean_line(str(error), 200)}") from error
+    data = _parsed(file, text)
     known = {setting.name: setting for setting in SETTINGS}
     values: dict[str, Value] = {}
     for name, value in data.items():
@@ -100,6 +97,15 @@ def read_config(file: Path | None = None) -> Config:
             )
         values[name] = _checked(known[name], value, _place(file, text, name))
     return Config(file, values, _keymap(data.get(KEYMAP, {}), file, text))
+
+
+def _parsed(file: Path, text: str) -> dict[str, object]:
+    import tomllib  # most starts have no file to read
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file}: {clean_line(str(error), 200)}") from error
 
 
 def apply(config: Config, environment: MutableMapping[str, str] = os.environ) -> None:
