@@ -29,6 +29,7 @@ from workbench.models.client import Client
 from workbench.models.ledger import Budget, BudgetSpent
 from workbench.models.limiter import Limiter, each
 from workbench.models.open import open_batches, open_client, price_of
+from workbench.spread.work import Desk, Here, Place, Poisoned
 from workbench.store.calls import call_totals
 from workbench.store.dialogues import known_dialogues, put_dialogue
 from workbench.store.record import Record
@@ -41,6 +42,45 @@ IN_A_ROW = 5
 """Dialogues that may fail one after another, none succeeding, before the service counts as away."""
 _ALL_AT_ONCE = Settings(concurrency=1_000_000)
 Scenarios = Callable[[Split], Iterator[Scenario]]
+Faults = tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The work of one dialogue, wherever it is done."""
+
+    workflow: Workflow
+    writer: Writer
+
+    async def __call__(self, scenario: Scenario, desk: Desk) -> tuple[Dialogue, Faults]:
+        """The dialogue with what is wrong with it. Raises ServiceError if it could not be had."""
+        agent = desk.client(self.writer.model)
+        user = desk.client(self.writer.user or self.writer.model)
+        try:
+            try:
+                dialogue = await compose(self.workflow, scenario, self.writer, agent, user)
+            except ServiceError as error:
+                unusable = why_unusable(error)
+                if unusable is None:
+                    raise
+                raise unusable from error
+        except Unusable as unusable:
+            return self._husk(scenario, unusable), ({"code": unusable.code, "index": None, "what": str(unusable)},)
+        return dialogue, tuple(asdict(finding) for finding in check_dialogue(self.workflow, dialogue))
+
+    def _husk(self, scenario: Scenario, unusable: Unusable) -> Dialogue:
+        """What stands in the record for a dialogue that no usable reply made: its path and the messages so far."""
+        path = expected_path(self.workflow, scenario)
+        return Dialogue(
+            self.writer.dialogue_id(self.workflow, scenario, path),
+            scenario.workflow_id,
+            scenario,
+            path,
+            self.workflow.edge[path[-1]].target,
+            self.writer.name,
+            0,
+            unusable.messages,
+        )
 
 
 @dataclass(eq=False)
@@ -62,6 +102,7 @@ class Composing:
         self.book = CallBook(self.rec, self.ctx.id)
         self.budget = Budget(None, self.book.spent(), latest=lambda: self.ctx.settings.budget)
         self.limiter = Limiter.of_job(self.ctx)
+        self.work = Writing(self.workflow, self.writer)
         self.space = PathSpace(self.workflow)
         self.batch = self.ctx.settings.batch
         self.shown: object = None
@@ -69,11 +110,12 @@ class Composing:
     async def run(self) -> dict[str, object]:
         """Write what is missing. Raises Stopped, BudgetSpent with what is left, ServiceError if some could not be had."""
         self._refuse_unknown_price()
-        async with self._clients() as (agent, user):
+        async with self._clients() as clients:
+            place = Here(clients.__getitem__, lambda: self.ctx.stopping)
             reporter = asyncio.create_task(self._report())
             try:
                 gate = Limiter(lambda: _ALL_AT_ONCE) if self.batch else self.limiter
-                await each(self._missing(), lambda scenario: self._write(scenario, agent, user), gate)
+                await each(self._missing(), lambda scenario: self._write(scenario, place), gate)
             except BudgetSpent as spent:
                 raise BudgetSpent(self._left(spent)) from spent
             finally:
@@ -87,11 +129,10 @@ class Composing:
         return {**self.tally, **self.costs()}
 
     @asynccontextmanager
-    async def _clients(self) -> AsyncIterator[tuple[Client, Client]]:
-        names = dict.fromkeys([self.writer.model, self.writer.user or self.writer.model])
-        clients = {name: await self._open(name) for name in names}
+    async def _clients(self) -> AsyncIterator[dict[str, Client]]:
+        clients = {name: await self._open(name) for name in self.writer.models}
         try:
-            yield clients[self.writer.model], clients[self.writer.user or self.writer.model]
+            yield clients
         finally:
             for client in clients.values():
                 await client.close()
@@ -130,26 +171,17 @@ class Composing:
                 else:
                     yield scenario
 
-    async def _write(self, scenario: Scenario, agent: Client, user: Client) -> None:
+    async def _write(self, scenario: Scenario, place: Place) -> None:
         try:
-            try:
-                dialogue = await compose(self.workflow, scenario, self.writer, agent, user)
-            except ServiceError as error:
-                unusable = why_unusable(error)
-                if unusable is None:
-                    raise
-                raise unusable from error
-        except Unusable as unusable:
-            self._keep(self._husk(scenario, unusable), ({"code": unusable.code, "index": None, "what": str(unusable)},))
+            written = await place.do(self.work, scenario)
         except BudgetSpent:
             raise
         except ServiceError as error:
             self._could_not(scenario, error)
         else:
-            faults = tuple(asdict(finding) for finding in check_dialogue(self.workflow, dialogue))
-            self._keep(dialogue, faults)
+            self._keep(*written)
 
-    def _keep(self, dialogue: Dialogue, faults: tuple[Mapping[str, object], ...]) -> None:
+    def _keep(self, dialogue: Dialogue, faults: Faults) -> None:
         """Store a dialogue and drop the answers it was made of, both or neither."""
         rank, status = self.space.rank(dialogue.path), "quarantined" if faults else "ok"
         with self.rec.write():
@@ -162,24 +194,11 @@ class Composing:
         if faults:
             self.ctx.log(f"quarantined {dialogue.id}: {clean_line(str(faults[0]['what']), 200)}")
 
-    def _husk(self, scenario: Scenario, unusable: Unusable) -> Dialogue:
-        """What stands in the record for a dialogue that no usable reply made: its path and the messages so far."""
-        path = expected_path(self.workflow, scenario)
-        return Dialogue(
-            self.writer.dialogue_id(self.workflow, scenario, path),
-            scenario.workflow_id,
-            scenario,
-            path,
-            self.workflow.edge[path[-1]].target,
-            self.writer.name,
-            0,
-            unusable.messages,
-        )
-
     def _could_not(self, scenario: Scenario, error: ServiceError) -> None:
         """Leave a dialogue for later, unless going on is pointless: a wrong key or model, or nothing but failures."""
         cause = error.__cause__
-        if not isinstance(cause, AttemptFailed) or cause.status in (401, 403, 404):
+        again = isinstance(cause, AttemptFailed) and cause.status not in (401, 403, 404)
+        if not again and not isinstance(error, Poisoned):
             raise error
         self.failed += 1
         self.in_a_row += 1

@@ -42,6 +42,11 @@ class Writer:
         """As it stands in the record: `whole:anthropic/…`."""
         return f"{self.manner}:{self.model}" + (f"+{self.user}" if self.user else "")
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of its models, each once."""
+        return tuple(dict.fromkeys([self.model, self.user or self.model]))
+
     def dialogue_id(self, workflow: Workflow, scenario: Scenario, path: Sequence[str], repetition: int = 0) -> str:
         """The id of the dialogue, known before it is written: path, scenario, writer, prompts, seed, repetition."""
         config = {"model": self.model, "manner": self.manner, "user": self.user}

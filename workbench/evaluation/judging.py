@@ -24,9 +24,10 @@ from workbench.evaluation.judge_prompt import (
 from workbench.evaluation.rubric import Rubric, rubric_hash
 from workbench.evaluation.services import Services
 from workbench.jobs.context import JobContext
-from workbench.models.client import Client, Reply, Request
+from workbench.models.client import Reply, Request
 from workbench.models.ledger import BudgetSpent
 from workbench.models.limiter import each
+from workbench.spread.work import Desk, Place
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.record import Record
 from workbench.store.rows import VerdictRow
@@ -101,29 +102,43 @@ def tasks_left(
     return left, len(every)
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """The work of one judgement, wherever it is done: ask, read, ask once more where the answer cannot be used."""
+
+    rubric: Rubric
+
+    async def __call__(self, item: tuple[Task, Case], desk: Desk) -> tuple[VerdictRow, ...]:
+        """The verdicts on every criterion. Raises ServiceError."""
+        task, case = item
+        if not any(role == "agent" and text.strip() for role, text in case.lines):
+            opinions = tuple(Opinion(c.id, None, missing="empty transcript") for c in self.rubric.criteria)
+            return _verdicts(task, opinions, None, 0)
+        client, request = desk.client(task.judge), self.request(task, case)
+        reply = await client.complete(request)
+        opinions, asked = read_answer(reply, case, self.rubric), 1
+        if (again := self.second_request(request, reply, opinions)) is not None:
+            reply, asked = await client.complete(again), 2
+            opinions = better(opinions, read_answer(reply, case, self.rubric))
+        return _verdicts(task, opinions, reply, asked)
+
+    def request(self, task: Task, case: Case) -> Request:
+        """The first request of a task."""
+        return request_for(case, self.rubric, judge=task.judge, repetition=task.repetition, owner=task.owner)
+
+    def second_request(self, request: Request, reply: Reply, opinions: Sequence[Opinion]) -> Request | None:
+        """What to ask once more: nothing after a refusal or where every criterion has its score."""
+        faults = [o for o in opinions if o.missing]
+        return asked_again(request, reply, faults) if faults and reply.stop_reason != "refusal" else None
+
+
 class Bench:
-    """Judges at work on one workflow's conversations."""
+    """The record's side of judging: the cases out of it, the verdicts into it."""
 
     def __init__(self, rec: Record, workflow: Workflow, panel: Panel, services: Services) -> None:
         self.rec, self.panel, self.services = rec, panel, services
         self._workflow, self._slots = workflow, Slots(workflow)
         self._notes: dict[str, str] = {}
-
-    async def judge(self, task: Task, client: Client) -> tuple[Opinion, ...]:
-        """Ask, read, ask once more where the answer cannot be used, and keep the verdicts. Raises ServiceError."""
-        case = self.case(task)
-        if not any(role == "agent" and text.strip() for role, text in case.lines):
-            opinions = tuple(Opinion(c.id, None, missing="empty transcript") for c in self.panel.rubric.criteria)
-            self._keep(task, opinions, None, 0)
-            return opinions
-        request = self.request(task, case)
-        reply = await client.complete(request)
-        opinions, asked = read_answer(reply, case, self.panel.rubric), 1
-        if (again := self.second_request(request, reply, opinions)) is not None:
-            reply, asked = await client.complete(again), 2
-            opinions = better(opinions, read_answer(reply, case, self.panel.rubric))
-        self._keep(task, opinions, reply, asked)
-        return opinions
 
     def case(self, task: Task) -> Case:
         """The conversation as the judge gets it: no name of an agent, no node."""
@@ -133,42 +148,37 @@ class Bench:
         lines = tuple((m.role, m.text) for m in conversation_messages(self.rec, task.conversation))
         return Case(task.conversation, lines, self._notes[task.scenario or ""])
 
-    def request(self, task: Task, case: Case) -> Request:
-        """The first request of a task."""
-        return request_for(case, self.panel.rubric, judge=task.judge, repetition=task.repetition, owner=task.owner)
-
-    def second_request(self, request: Request, reply: Reply, opinions: Sequence[Opinion]) -> Request | None:
-        """What to ask once more: nothing after a refusal or where every criterion has its score."""
-        faults = [o for o in opinions if o.missing]
-        return asked_again(request, reply, faults) if faults and reply.stop_reason != "refusal" else None
-
-    def _keep(self, task: Task, opinions: Sequence[Opinion], reply: Reply | None, asked: int) -> None:
-        how = {
-            "task": task.id,
-            "model": reply.model if reply else task.judge,
-            "workbench": workbench.__version__,
-            "prompt": PROMPT_VERSION,
-            "asked": asked,
-            "sampling": reply.detail.get("sampling", "temperature 0") if reply else None,
-        }
-        rows = [
-            VerdictRow(
-                id=digest([task.id, o.criterion]),
-                conversation_id=task.conversation,
-                judge=task.judge,
-                criterion=o.criterion,
-                score=None if o.score is None else float(o.score),
-                evidence=_evidence(o),
-                rubric_hash=task.rubric,
-                rep=task.repetition,
-                provenance=how,
-            )
-            for o in opinions
-        ]
+    def keep(self, task: Task, rows: Sequence[VerdictRow]) -> None:
+        """Store the verdicts and drop the answers they were read from, both or neither."""
         with self.rec.write():
             drop_verdicts(self.rec, [row.id for row in rows])
             put_verdicts(self.rec, rows)
             self.services.forget(task.owner)
+
+
+def _verdicts(task: Task, opinions: Sequence[Opinion], reply: Reply | None, asked: int) -> tuple[VerdictRow, ...]:
+    how = {
+        "task": task.id,
+        "model": reply.model if reply else task.judge,
+        "workbench": workbench.__version__,
+        "prompt": PROMPT_VERSION,
+        "asked": asked,
+        "sampling": reply.detail.get("sampling", "temperature 0") if reply else None,
+    }
+    return tuple(
+        VerdictRow(
+            id=digest([task.id, o.criterion]),
+            conversation_id=task.conversation,
+            judge=task.judge,
+            criterion=o.criterion,
+            score=None if o.score is None else float(o.score),
+            evidence=_evidence(o),
+            rubric_hash=task.rubric,
+            rep=task.repetition,
+            provenance=how,
+        )
+        for o in opinions
+    )
 
 
 def better(first: Sequence[Opinion], second: Sequence[Opinion]) -> tuple[Opinion, ...]:
@@ -191,13 +201,13 @@ async def judge_all(ctx: JobContext, bench: Bench, tasks: Sequence[Task], total:
 
     Tasks that a service failed are counted and left for the next run. Raises Stopped, BudgetSpent.
     """
-    tally = Tally(total - len(tasks))
+    tally, work = Tally(total - len(tasks)), Judging(bench.panel.rubric)
 
-    async def one(task: Task, client: Client) -> None:
+    async def one(task: Task, place: Place) -> None:
         if ctx.stopping:
             return
         try:
-            opinions = await bench.judge(task, client)
+            rows = await place.do(work, (task, bench.case(task)))
         except BudgetSpent:
             raise
         except ServiceError as error:
@@ -205,13 +215,14 @@ async def judge_all(ctx: JobContext, bench: Bench, tasks: Sequence[Task], total:
             if tally.unreached <= _TOLD:
                 ctx.log(f"judge {task.judge}, conversation {task.conversation}: {error}")
             return
+        bench.keep(task, rows)
         tally.done += 1
-        tally.missing.update(o.missing for o in opinions if o.missing)
+        tally.missing.update(str(row.evidence["missing"]) for row in rows if "missing" in row.evidence)
         ctx.progress(tally.done, total, "judgements", judge=task.judge, failed=tally.unreached)
 
     async def all_of(judge: str) -> None:
-        client, limiter = await bench.services.judge(judge)
-        await each([t for t in tasks if t.judge == judge], lambda task: one(task, client), limiter)
+        place, limiter = await bench.services.judge(judge)
+        await each([t for t in tasks if t.judge == judge], lambda task: one(task, place), limiter)
 
     ctx.progress(tally.done, total, "judgements")
     await together(all_of(judge) for judge in bench.panel.judges)

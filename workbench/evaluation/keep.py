@@ -1,8 +1,9 @@
-"""Putting a held conversation, its measures and its verdicts into the record, in one transaction."""
+"""A held conversation as rows, with its measures and its verdicts, and putting them into the record in one transaction."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from workbench.agents.audit import Audit
@@ -52,21 +53,53 @@ def message_rows(assessor: Assessor, conversation: Conversation) -> list[Message
     return rows
 
 
-def keep(
-    rec: Record,
-    assessor: Assessor,
-    row: Row,
-    comparison: str,
-    workflow_id: str,
-    conversation: Conversation,
-    provenance: dict[str, Any],
-) -> None:
-    """Store a finished conversation with all that is measured on it. One that infrastructure broke is stored as failed,
-    without measures, and will be held again by the next run."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a conversation leaves in the record."""
+
+    conversation: ConversationRow
+    messages: tuple[MessageRow, ...] = ()
+    measures: tuple[MeasureRow, ...] = ()
+    verdicts: tuple[VerdictRow, ...] = ()
+
+    @property
+    def is_missing(self) -> bool:
+        """Infrastructure broke it: the next run holds it again."""
+        return self.conversation.status == "failed"
+
+    @property
+    def error(self) -> str:
+        """What went wrong in it, "" if nothing did."""
+        return str(self.conversation.totals.get("error", ""))
+
+
+def held_rows(assessor: Assessor, row: Row, conversation: Conversation, about: ConversationRow) -> Held:
+    """A finished conversation with all that is measured on it. One that infrastructure broke is failed and unmeasured.
+
+    `about` is what is known of it beforehand (`row_of`).
+    """
     messages = message_rows(assessor, conversation)
     missing = conversation.is_missing
     assessment = None if missing else assessor.assess(row.scenario, messages, conversation.ended_by)
-    stored = ConversationRow(
+    stored = replace(
+        about,
+        status="failed" if missing else "done",
+        terminal=assessment.terminal if assessment else None,
+        ended_by=conversation.ended_by,
+        totals=conversation.totals() | ({"error": conversation.error} if conversation.error else {}),
+        provenance={**about.provenance, "user": conversation.user},
+        created=conversation.started,
+    )
+    if assessment is None:
+        return Held(stored, tuple(messages))
+    audit = assessor.auditor.audit(row.scenario, conversation)
+    measures = (*measure_rows(row.id, assessment), *_audit_rows(row.id, audit))
+    return Held(stored, tuple(messages), measures, tuple(verdict_rows(row.id, assessor, assessment)))
+
+
+def row_of(row: Row, comparison: str, workflow_id: str, provenance: Mapping[str, Any]) -> ConversationRow:
+    """A conversation's row before it is held, or where it could not be: failed, without an end."""
+    return ConversationRow(
         id=row.id,
         comparison_id=comparison,
         agent=row.agent.text,
@@ -75,19 +108,17 @@ def keep(
         workflow_id=workflow_id,
         rep=row.repetition,
         seed=row.scenario.seed,
-        status="failed" if missing else "done",
-        terminal=assessment.terminal if assessment else None,
-        ended_by=conversation.ended_by,
-        totals=conversation.totals() | ({"error": conversation.error} if conversation.error else {}),
-        provenance=provenance | {"user": conversation.user},
-        created=conversation.started,
+        status="failed",
+        provenance=dict(provenance),
     )
+
+
+def keep(rec: Record, held: Held) -> None:
+    """Store a conversation with its messages, measures and verdicts, all or nothing."""
     with rec.write():
-        put_conversation(rec, stored, messages)
-        if assessment:
-            found = assessor.auditor.audit(row.scenario, conversation)
-            put_measures(rec, [*measure_rows(row.id, assessment), *_audit_rows(row.id, found)])
-            put_verdicts(rec, verdict_rows(row.id, assessor, assessment))
+        put_conversation(rec, held.conversation, held.messages)
+        put_measures(rec, held.measures)
+        put_verdicts(rec, held.verdicts)
 
 
 def measure_rows(conversation_id: str, found: Assessment) -> list[MeasureRow]:

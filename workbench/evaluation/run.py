@@ -17,6 +17,7 @@ from workbench.evaluation.holding import Holding
 from workbench.evaluation.judging import Bench, Panel, judge_all, tasks_left
 from workbench.evaluation.plan import EvaluationPlan, comparison_id, plan_of, rows_of, scenario_set
 from workbench.evaluation.services import Services, services_of
+from workbench.evaluation.simulation import Simulation
 from workbench.evaluation.summary import summarise
 from workbench.home import Home
 from workbench.jobs.context import JobContext
@@ -49,7 +50,9 @@ async def evaluate(ctx: JobContext, rec: Record, plan: EvaluationPlan, services:
     name = plan.name or f"{workflow.name}-{comparison[:6]}"
     panel = plan.panel()
     put_comparison(rec, ComparisonRow(comparison, workflow_id, name, _config(plan, made, panel), "running"))
-    work = Holding(ctx, rec, plan, comparison, workflow_id, Assessor(workflow), limits_for(workflow), services)
+    assessor = Assessor(workflow)
+    simulation = Simulation(assessor, limits_for(workflow), plan.user, plan.seed, comparison, workflow_id)
+    work = Holding(ctx, rec, simulation, services)
     unreached, spent = 0, None
     with alone(ctx.home, comparison):
         try:
@@ -62,7 +65,7 @@ async def evaluate(ctx: JobContext, rec: Record, plan: EvaluationPlan, services:
             set_comparison(rec, comparison, "stopped")
         ctx.check()
         ctx.stage("summing up", "Statistics, the labeller's accuracy and the controls that the measures must pass.")
-        summary = summarise(rec, comparison, work.assessor, hourly_price=plan.hourly_price)
+        summary = summarise(rec, comparison, assessor, hourly_price=plan.hourly_price)
         set_comparison(rec, comparison, "stopped" if spent else "done", summary)
     if spent:
         raise ServiceError(f"{spent}; `workbench results {name}` shows what there is")

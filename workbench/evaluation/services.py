@@ -1,4 +1,5 @@
-"""Where an evaluation gets its text from: one client and one limiter a model, all on the job's book and budget."""
+"""Where an evaluation gets its text from, and where its work is done: one client and one limiter a model, all on the job's
+book and budget."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from workbench.models.client import Client
 from workbench.models.ledger import Budget
 from workbench.models.limiter import Limiter
 from workbench.models.open import open_batches, open_client, price_of
+from workbench.spread.work import Here, Place
 from workbench.store.record import Record
 
 LOCAL_WIDTH = 16
@@ -38,8 +40,10 @@ class Services:
         new_limiter: Callable[[str], Limiter] = lambda name: Limiter(start=LOCAL_WIDTH),
         forget: Callable[[str], None] = lambda owner: None,
         open_batch: Callable[[str], BatchClient] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._open, self._new_limiter, self.forget, self._open_batch = open_model, new_limiter, forget, open_batch
+        self.place: Place = Here(self.client, stopping)
         self._clients: dict[str, Client] = {}
         self._judges: dict[str, BatchClient] = {}
         self._limiters: dict[str, Limiter] = {}
@@ -56,17 +60,18 @@ class Services:
             self._limiters[name] = self._new_limiter(name)
         return self._limiters[name]
 
-    async def judge(self, name: str) -> tuple[Client, Limiter]:
-        """The client that a model judges through, and what bounds the judgements under way: by the batch all at once."""
+    async def judge(self, name: str) -> tuple[Place, Limiter]:
+        """Where a model judges, and what bounds the judgements under way: by the batch all at once."""
         if self._open_batch is None:
-            return self.client(name), self.limiter(name)
+            return self.place, self.limiter(name)
         if name not in self._judges:
             self._judges[name] = self._open_batch(name)
             await self._judges[name].recover()
-        return self._judges[name], Limiter(lambda: Settings(concurrency=MOST_IN_BATCHES))
+        return Here(self._judges.__getitem__), Limiter(lambda: Settings(concurrency=MOST_IN_BATCHES))
 
     async def close(self) -> None:
-        """Release every client."""
+        """Release the place and every client."""
+        await self.place.close()
         for client in (*self._clients.values(), *self._judges.values()):
             await client.close()
 
@@ -99,4 +104,5 @@ def services_of(ctx: JobContext, rec: Record) -> Services:
         new_limiter,
         book.forget,
         open_batch if ctx.settings.batch else None,
+        lambda: ctx.stopping,
     )
