@@ -195,7 +195,10 @@ def test_keys_reach_only_the_kinds_that_need_them(home: Home, monkeypatch: pytes
     assert "TOKENIZERS_PARALLELISM" in result["names"]
     assert result["sid"] == result["pid"] != os.getsid(0)
     assert result["nan"] is None
-    assert "SOME_API_KEY" in child_environment(KINDS["generate"])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key-001")
+    assert "OPENAI_API_KEY" in child_environment(KINDS["generate"])
+    assert "SOME_API_KEY" not in child_environment(KINDS["generate"])
+    assert "OPENAI_API_KEY" not in child_environment(KINDS["train"])
     assert "SOME_API_KEY" not in child_environment(Kind("x:y"))
     with pytest.raises(UserError, match="SOME_API_KEY") as caught:
         start(home, "count", to=1, key="sk-not-a-real-key-000")

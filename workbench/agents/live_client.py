@@ -240,6 +240,6 @@ def workflow_of(home: Home, agents: Sequence[str], otherwise: str = "travel_book
 
 def recorded_events(folder: Path) -> list[Event]:
     """All live events that a job's folder holds, in order, of all attempts: what a replay needs."""
-    from workbench.jobs.events import read_events
+    from workbench.jobs.events import all_events
 
-    return [event for event in read_events(folder / "events.jsonl")[0] if "seq" in event]
+    return [event for event in all_events(folder / "events.jsonl") if "seq" in event]

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from workbench.cli.doctor import KEYS
 from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.home import Home
+from workbench.secrets import SERVICE_KEYS
 from workbench.settings import SETTINGS, Config, Setting, as_text, json_schema, read_config
 
 OTHERS = {
@@ -74,7 +74,7 @@ def in_force(home: Home, config: Config, option: str | None = None) -> list[InFo
     for name, meaning in OTHERS.items():
         value = os.environ.get(name)
         found.append(InForce(name, value, "environment" if value is not None else "not set", meaning))
-    for key in KEYS:
+    for key in SERVICE_KEYS:
         there = bool(os.environ.get(key))
         found.append(InForce(key, "(hidden)" if there else None, "environment" if there else "not set", "a key"))
     return found

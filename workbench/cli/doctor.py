@@ -17,9 +17,9 @@ import click
 
 from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.home import Home
+from workbench.secrets import SERVICE_KEYS
 
 Status = Literal["ok", "info", "warning", "error"]
-KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "WORKBENCH_SERVER_KEY")
 LEAST_DISK = 4 * 10**9
 LEAST_MEMORY = 6 * 10**9
 SMALLEST_TERMINAL = (80, 24)
@@ -158,7 +158,7 @@ def _disk(home: Home) -> Iterator[Finding]:
 
 
 def _keys(_: Home) -> Iterator[Finding]:
-    for key in KEYS:
+    for key in SERVICE_KEYS:
         yield Finding(
             "WD050", key, "ok" if os.environ.get(key) else "info", "set" if os.environ.get(key) else "not set"
         )

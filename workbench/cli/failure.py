@@ -15,6 +15,7 @@ import click
 
 from workbench.errors import UserError
 from workbench.home import find_home
+from workbench.secrets import redacted
 from workbench.text import clean_line
 
 _EXTRAS = {"peft": "workbench[lora]"}
@@ -67,7 +68,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _unexpected(error: BaseException, arguments: Sequence[str]) -> str:
-    what = clean_line(_without_secrets(f"{type(error).__name__}: {error}".strip(": ")), 160)
+    what = clean_line(redacted(f"{type(error).__name__}: {error}".strip(": ")), 160)
     try:
         return f"unexpected error ({what}); please report it with {write_crash_log(error, arguments)}"
     except OSError as trouble:
@@ -77,7 +78,7 @@ def _unexpected(error: BaseException, arguments: Sequence[str]) -> str:
 def write_crash_log(error: BaseException, arguments: Sequence[str]) -> Path:
     """Write the traceback, without local variables and known secrets, to a file only its owner reads (0600)."""
     report = "".join(traceback.format_exception(error))
-    text = _without_secrets(f"workbench {' '.join(arguments)}\npython {sys.version}\n\n{report}")
+    text = redacted(f"workbench {' '.join(arguments)}\npython {sys.version}\n\n{report}")
     name = time.strftime("crash-%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}.log"
     root = find_home(_home_option(arguments)).root
     folder = root if root.is_dir() and os.access(root, os.W_OK) else Path(tempfile.gettempdir())
@@ -94,10 +95,3 @@ def _home_option(arguments: Sequence[str]) -> str | None:
         if argument.startswith("--home="):
             return argument.removeprefix("--home=")
     return None
-
-
-def _without_secrets(text: str) -> str:
-    for name, value in os.environ.items():
-        if len(value) >= 8 and any(mark in name.upper() for mark in ("KEY", "TOKEN", "SECRET", "PASSWORD")):
-            text = text.replace(value, f"<{name}>")
-    return text

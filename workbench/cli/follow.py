@@ -13,7 +13,7 @@ import click
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import ENDED, status, tail_events
-from workbench.text import clean_line
+from workbench.text import clean, clean_line
 
 PLAIN_SECONDS = 10.0
 """Seconds between two progress lines where the output is no terminal."""
@@ -56,7 +56,7 @@ class Narrator:
         share = f"{done / total:4.0%} " if total else ""
         bar = f"[{'#' * round(20 * done / total):20}] " if total and self._terminal else ""
         of = f"/{total:,.0f}" if total else ""
-        text = (
+        text = clean(
             f"      {bar}{share}{done:,.0f}{of} {event.get('unit', '')}, {span(event.get('eta_s'))} left{_costs(event)}"
         )
         if self._terminal:
@@ -105,11 +105,11 @@ def follow(home: Home, job_id: str, quiet: bool = False) -> Mapping[str, Any]:
     offset = 0
     try:
         while True:
-            now = status(home, job_id)
+            now, begin = status(home, job_id), offset
             events, offset = tail_events(home, job_id, offset)
             for event in events:
                 tell(event)
-            if now.state in ENDED or now.state == "unknown":
+            if (now.state in ENDED or now.state == "unknown") and offset == begin:
                 break
             time.sleep(0.2)
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import click
 from workbench.cli.output import emit, example, json_option, pass_home, table, to_json
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.jobs import ENDED, JobStatus, job_folder, resume, status, stop, tail_events, wait
+from workbench.jobs import ENDED, JobStatus, job_folder, newest, resume, status, stop, wait
 from workbench.jobs import jobs as all_jobs
 from workbench.jobs.control import GRACE_SECONDS
 from workbench.jobs.folder import read_job
@@ -121,24 +121,16 @@ def set_(
 def tail(home: Home, job: str, follow: bool, lines: int, as_json: bool) -> None:
     """Print a job's last events, one a line (with --json: one JSON object a line)."""
     folder = job_folder(home, job)
-    events, _ = tail_events(home, folder.name)
-    for event in events[len(events) - min(lines, len(events)) :]:
+    events, offset = newest(home, folder.name, lines)
+    for event in events:
         _print_event(event, as_json)
     if follow:
-        _follow(home, folder.name, len(events), as_json)
+        _follow(home, folder.name, offset, as_json)
 
 
-def _follow(home: Home, job_id: str, skip: int, as_json: bool) -> None:
-    """Print every event after the first `skip` until the job ends; a failed job ends the command with its line."""
-    seen = 0
-
-    def on_event(event: Mapping[str, Any]) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > skip:
-            _print_event(event, as_json)
-
-    end = wait(home, job_id, on_event)
+def _follow(home: Home, job_id: str, offset: int, as_json: bool) -> None:
+    """Print every event from byte `offset` on until the job ends; a failed job ends the command with its line."""
+    end = wait(home, job_id, lambda event: _print_event(event, as_json), offset=offset)
     if end.state in ("failed", "lost", "unknown"):
         raise UserError(f"job {end.id} {end.state}: {end.error}")
 

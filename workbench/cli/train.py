@@ -209,23 +209,22 @@ def show(home: Home, run: str, as_json: bool) -> None:
 @pass_home
 def logs(home: Home, run: str, follow: bool, lines: int, as_json: bool) -> None:
     """Print a run's steps, evaluations and remarks (with --json: one event a line)."""
-    from workbench.jobs import ENDED, status, tail_events
+    from workbench.jobs import ENDED, newest, status, tail_events
     from workbench.training.launch import find_run
 
+    told = ("start", "metric", "eval", "checkpoint", "log", "done", "failed", "stop")
     job_id = find_run(home, run).job_id or ""
-    offset, first = 0, True
+    events, offset = newest(home, job_id, lines, told)
     while True:
-        now = status(home, job_id)  # before the events, so that none is missed after the end
-        events, offset = tail_events(home, job_id, offset)
-        told = [
-            e for e in events if e["type"] in ("start", "metric", "eval", "checkpoint", "log", "done", "failed", "stop")
-        ]
-        for event in told[-lines:] if first and lines else [] if first else told:
-            click.echo(json.dumps(event) if as_json else _event_line(event))
-        first = False
-        if not follow or now.state in ENDED or now.state == "unknown":
+        for event in events:
+            if event["type"] in told:
+                click.echo(json.dumps(event) if as_json else _event_line(event))
+        now, begin = status(home, job_id), offset  # before the events, so that none is missed after the end
+        events, offset = tail_events(home, job_id, offset) if follow else ([], offset)
+        if offset == begin and (not follow or now.state in ENDED or now.state == "unknown"):
             return
-        time.sleep(0.3)
+        if not events:
+            time.sleep(0.3)
 
 
 @group.command("stop", epilog=example("workbench train stop last"))

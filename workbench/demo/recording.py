@@ -20,7 +20,7 @@ from typing import Any
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs import ENDED, jobs
-from workbench.jobs.events import read_events
+from workbench.jobs.events import all_events
 from workbench.jobs.folder import read_json
 from workbench.store.carry import TABLES, RowDict, Selection, closure, rows_out
 from workbench.store.chats import chats
@@ -64,7 +64,7 @@ def write_recording(home: Home, out: Path, hide: Sequence[str] = ()) -> int:
     if not demos:
         raise UserError(f"no finished demo in {home.root}: `workbench demo --no-tui` makes one")
     demo = demos[-1]
-    parts = {str(e["job"]) for e in read_events(demo.folder / "events.jsonl")[0] if "job" in e}
+    parts = {str(e["job"]) for e in all_events(demo.folder / "events.jsonl") if "job" in e}
     kept = [job for job in found if job.id in parts or job.id == demo.id or job.kind == "chat"]
 
     def shown(text: str) -> str:

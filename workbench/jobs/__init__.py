@@ -1,7 +1,7 @@
 """Long work in processes of its own: launch, watch, stop, go on. Closing whoever watches never touches a job."""
 
 from workbench.jobs.context import JobContext, Stopped
-from workbench.jobs.control import stop, tail_events, wait
+from workbench.jobs.control import newest, stop, tail_events, wait
 from workbench.jobs.folder import Job, job_folder
 from workbench.jobs.launcher import launch, resume
 from workbench.jobs.settings import Settings, change_job
@@ -19,6 +19,7 @@ __all__ = [
     "job_folder",
     "jobs",
     "launch",
+    "newest",
     "resume",
     "status",
     "stop",

@@ -6,10 +6,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from workbench.home import Home
-from workbench.jobs.events import Event, read_events
+from workbench.jobs.events import Event, newest_events, read_events
 from workbench.jobs.folder import Job, job_folder, read_identity, read_job, read_json, take, write_json
 from workbench.jobs.launcher import reap
 from workbench.jobs.states import ENDED, JobStatus, State, job_state, job_status
@@ -39,30 +39,40 @@ def stop(home: Home, job_id: str, kill_after: float | None = GRACE_SECONDS) -> J
 
 
 def wait(
-    home: Home, job_id: str, on_event: Callable[[Event], None] | None = None, timeout: float | None = None
+    home: Home,
+    job_id: str,
+    on_event: Callable[[Event], None] | None = None,
+    timeout: float | None = None,
+    offset: int = 0,
 ) -> JobStatus:
     """Wait until nothing of the job runs any more (or its host is out of sight, or `timeout` seconds are over).
 
-    `on_event` gets every event of the job from the first on, in order, those of earlier attempts included.
+    `on_event` gets every event of the job from byte `offset` on, in order, those of earlier attempts included.
     """
     folder = job_folder(home, job_id)
     deadline = None if timeout is None else time.monotonic() + timeout
-    offset = 0
     while True:
         job = read_job(folder)
         state = _state(job)  # before the events, so that none is missed after the end
+        begin = offset
         events, offset = read_events(folder / "events.jsonl", offset) if on_event else ([], offset)
         for event in events:
             assert on_event is not None
             on_event(event)
-        if state in ENDED or state == "unknown" or (deadline is not None and time.monotonic() >= deadline):
+        over = (state in ENDED or state == "unknown") and offset == begin
+        if over or (deadline is not None and time.monotonic() >= deadline):
             return job_status(job)
         time.sleep(_POLL_SECONDS)
 
 
 def tail_events(home: Home, job_id: str, offset: int = 0) -> tuple[list[Event], int]:
-    """The events from byte `offset` on, and the offset to ask from next."""
+    """The events from byte `offset` on, and the offset to ask from next: the same when there is nothing more."""
     return read_events(job_folder(home, job_id) / "events.jsonl", offset)
+
+
+def newest(home: Home, job_id: str, count: int, types: Iterable[str] = ()) -> tuple[list[Event], int]:
+    """A job's last `count` events (of `types`), oldest first, and the offset that `tail_events` goes on from."""
+    return newest_events(job_folder(home, job_id) / "events.jsonl", count, types)
 
 
 def _state(job: Job) -> State:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from workbench.errors import UserError
+from workbench.secrets import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,6 @@ KINDS: dict[str, Kind] = {
     "demo": Kind("workbench.demo.job:main"),
 }
 
-_SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTH)(_|$)", re.IGNORECASE)
-
 
 def kind_of(name: str) -> Kind:
     """The kind of this name; a name of the form `module:function` is its own entry point, without keys."""
@@ -57,12 +55,6 @@ def entry_point(name: str) -> Callable[..., Any]:
         raise UserError(f'"{name}" jobs need the module {error.name}, which is not installed') from error
 
 
-def secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables of the environment whose names say that they hold keys, tokens or passwords."""
-    return {k: v for k, v in (os.environ if environment is None else environment).items() if _SECRET.search(k)}
-
-
 def child_environment(kind: Kind) -> dict[str, str]:
-    """The environment a job of this kind gets: without keys unless it needs them."""
-    hidden = {} if kind.keys else secrets()
-    return {k: v for k, v in os.environ.items() if k not in hidden} | {"PYTHONUNBUFFERED": "1"}
+    """The environment a job of this kind gets: the keys of model services if it calls any, no other secret in any case."""
+    return environment(keys=kind.keys) | {"PYTHONUNBUFFERED": "1"}

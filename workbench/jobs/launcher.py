@@ -17,10 +17,11 @@ from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs.folder import Job, job_folder, locked, read_job, write_job, write_json
 from workbench.jobs.identity import identity
-from workbench.jobs.kinds import child_environment, kind_of, secrets
+from workbench.jobs.kinds import child_environment, kind_of
 from workbench.jobs.settings import FILE as SETTINGS
 from workbench.jobs.settings import change_settings
 from workbench.jobs.states import job_status
+from workbench.secrets import secrets
 from workbench.store import connect
 from workbench.store.encode import to_json
 from workbench.store.job_index import put_jobs

@@ -22,6 +22,7 @@ def see_through(ctx: JobContext, part: str, passing: Callable[[Mapping[str, Any]
     offset = 0
     while True:
         now = status(ctx.home, part)  # before the events, so that none is missed after the end
+        begin = offset
         events, offset = tail_events(ctx.home, part, offset)
         for event in events:
             if event["type"] == "progress":
@@ -29,7 +30,7 @@ def see_through(ctx: JobContext, part: str, passing: Callable[[Mapping[str, Any]
         if ctx.stopping:
             stop(ctx.home, part)
             raise Stopped
-        if now.state in ENDED:
+        if now.state in ENDED and offset == begin:
             break
         ctx.sleep(_POLL_S)
     if now.state == "stopped":

@@ -18,6 +18,7 @@ from workbench.jobs.events import EventWriter
 from workbench.jobs.folder import Job, read_job, take, write_json
 from workbench.jobs.identity import identity
 from workbench.jobs.kinds import entry_point
+from workbench.secrets import redacted
 from workbench.store.encode import from_json, to_json
 from workbench.text import clean_line
 
@@ -64,9 +65,9 @@ def _attempt(job: Job, context: JobContext) -> tuple[str, dict[str, Any]]:
     except Stopped:
         return "stopped", {"result": {}}
     except UserError as error:
-        return "failed", {"error": clean_line(str(error)), "exit_code": error.exit_code}
+        return "failed", {"error": redacted(clean_line(str(error))), "exit_code": error.exit_code}
     except BaseException as error:
-        traceback.print_exc()
+        print(redacted(traceback.format_exc()), file=sys.stderr, flush=True)
         return "failed", {"error": _line(error, job.folder)}
     return ("stopped" if context.stopping else "done"), {"result": result}
 
@@ -78,7 +79,7 @@ def _line(error: BaseException, folder: Path) -> str:
         return f"the disk is full ({where}): free some space and run the same command again; finished work is kept"
     if isinstance(error, MemoryError):
         return "out of memory: make the batch smaller or use a larger machine"
-    return clean_line(f"{type(error).__name__}: {error} (see {folder / 'log.txt'})")
+    return redacted(clean_line(f"{type(error).__name__}: {error}")) + f" (see {folder / 'log.txt'})"
 
 
 if __name__ == "__main__":

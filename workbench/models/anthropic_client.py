@@ -12,7 +12,8 @@ from typing import Any
 from workbench.errors import UserError
 from workbench.models.attempt import AttemptFailed, attempt_failed
 from workbench.models.capabilities import capability
-from workbench.models.client import ChatMessage, Reply, Request, StopReason, Usage
+from workbench.models.client import ChatMessage, Reply, Request, StopReason, Usage, tokens
+from workbench.models.wire import http_client, in_time, sendable
 
 OPENING = "(The conversation begins. Speak first.)"
 """The user message inserted where a conversation opens with the assistant: the API wants a user to begin."""
@@ -39,7 +40,7 @@ def anthropic_key() -> str:
     key = os.environ.get("ANTHROPIC_API_KEY", "").strip()
     if not key:
         raise UserError("ANTHROPIC_API_KEY is not set: models named anthropic/… need it in the environment")
-    return key
+    return sendable(key, "ANTHROPIC_API_KEY")
 
 
 def to_turns(messages: Iterable[ChatMessage]) -> tuple[str, list[dict[str, Any]]]:
@@ -67,7 +68,11 @@ class AnthropicClient:
         self._sdk = anthropic
         self.model = model
         self._capability = capability(model)
-        self._client = anthropic.AsyncAnthropic(api_key=key, base_url=base_url, max_retries=0, timeout=timeout_s)
+        self._timeout_s = timeout_s
+        http = http_client(anthropic, model, base_url, timeout_s)
+        self._client = anthropic.AsyncAnthropic(
+            api_key=key, base_url=base_url, max_retries=0, timeout=timeout_s, http_client=http
+        )
 
     @property
     def sdk_client(self) -> Any:
@@ -105,7 +110,7 @@ class AnthropicClient:
         """The whole reply of one attempt."""
         began = time.perf_counter()
         try:
-            answer = await self._client.messages.create(**self.params(request))
+            answer = await in_time(self._client.messages.create(**self.params(request)), self.model, self._timeout_s)
             spent = time.perf_counter() - began
             return to_reply(self, answer, spent)
         except Exception as error:
@@ -117,7 +122,8 @@ class AnthropicClient:
         first: float | None = None
         text, reason, usage = "", None, Usage()
         try:
-            async with await self._client.messages.create(**self.params(request), stream=True) as events:
+            asked = self._client.messages.create(**self.params(request), stream=True)
+            async with await in_time(asked, self.model, self._timeout_s) as events:
                 async for event in events:
                     if event.type == "message_start":
                         usage = _usage(event.message.usage)
@@ -127,7 +133,7 @@ class AnthropicClient:
                         yield event.delta.text
                     elif event.type == "message_delta":
                         reason = event.delta.stop_reason or reason
-                        usage = replace(usage, output=event.usage.output_tokens)
+                        usage = replace(usage, output=tokens(event.usage.output_tokens))
             if reason is None:
                 raise AttemptFailed("cut", f"{self.model}: the stream ended in mid-reply")
             spent = time.perf_counter() - began
@@ -178,8 +184,8 @@ def to_reply(client: AnthropicClient, answer: Any, spent: float) -> Reply:
 
 def _usage(usage: Any) -> Usage:
     return Usage(
-        input=int(usage.input_tokens),
-        output=int(usage.output_tokens),
-        cache_read=int(usage.cache_read_input_tokens or 0),
-        cache_write=int(usage.cache_creation_input_tokens or 0),
+        input=tokens(usage.input_tokens),
+        output=tokens(usage.output_tokens),
+        cache_read=tokens(usage.cache_read_input_tokens or 0),
+        cache_write=tokens(usage.cache_creation_input_tokens or 0),
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import email.utils
 import json
-import os
 import re
+import ssl
 import time
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Literal
 
 from workbench.errors import ServiceError
+from workbench.secrets import redacted
 from workbench.text import clean_line
 
 Kind = Literal["limit", "overloaded", "server", "timeout", "connection", "cut", "malformed", "unsupported", "refused"]
@@ -23,14 +25,13 @@ _KINDS_BY_TYPE: dict[str, Kind] = {
     "server_error": "server",
     "timeout_error": "timeout",
 }
-_SECRETS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "WORKBENCH_SERVER_KEY")
 
 
 class AttemptFailed(ServiceError):
     """An attempt that ended without a reply. `retry_after_s` is what the service asked for, None if it did not say."""
 
     def __init__(self, kind: Kind, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(_redacted(clean_line(message, 300)))
+        super().__init__(redacted(clean_line(message, 300)))
         self.kind: Kind = kind
         self.status = status
         self.retry_after_s = retry_after_s
@@ -66,18 +67,14 @@ def advice(failure: AttemptFailed) -> str:
     return "see whether the model's name is right" if failure.status == 404 else ""
 
 
-def _redacted(text: str) -> str:
-    for name in _SECRETS:
-        key = os.environ.get(name, "")
-        if len(key) >= 8:
-            text = text.replace(key, f"${name}")
-    return re.sub(r"\bsk-[\w*-]{6,}", "sk-…", text)
-
-
 def attempt_failed(sdk: ModuleType, model: str, error: Exception) -> AttemptFailed:
     """What an exception of the anthropic or openai SDK (which name theirs alike) or of reading its answer means."""
-    if isinstance(error, AttemptFailed):
-        return error
+    for cause in _causes(error):
+        if isinstance(cause, AttemptFailed):
+            return cause
+        if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause):
+            why = getattr(cause, "verify_message", "") or "it is not valid"
+            return AttemptFailed("refused", f"{model}: the certificate of the service is refused ({why})")
     if isinstance(error, sdk.APITimeoutError):
         return AttemptFailed("timeout", f"{model}: no answer in time")
     if isinstance(error, sdk.APIConnectionError):
@@ -99,6 +96,16 @@ def attempt_failed(sdk: ModuleType, model: str, error: Exception) -> AttemptFail
     if isinstance(error, httpx2.TransportError):
         return AttemptFailed("cut", f"{model}: the connection broke off ({error})")
     return AttemptFailed("malformed", f"{model}: the answer is not what the protocol says ({type(error).__name__})")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what led to it, as far as SDKs wrap one in the other."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def _by_status(model: str, error: Any) -> AttemptFailed:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 ChatRole = Literal["system", "user", "assistant"]
 StopReason = Literal["end", "length", "refusal", "stopped"]
+_MOST_TOKENS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ class Request:
     owner: str = ""
     schema: Mapping[str, object] | None = None
     cached: int = 0
+
+
+def tokens(said: object) -> int:
+    """A number of tokens as a service says it. Raises ValueError for what no call can have used: costs hang on it."""
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= _MOST_TOKENS:
+        raise ValueError("no number of tokens")
+    return int(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,8 +167,10 @@ def _url_parts(name: str) -> tuple[str, str]:
 def _at_url(name: str) -> Client:
     url, model = _url_parts(name)
     from workbench.models.openai_client import OpenAIClient
+    from workbench.models.wire import sendable
 
-    return OpenAIClient(model, os.environ.get("WORKBENCH_SERVER_KEY") or "none", url, constraint="choice")
+    key = sendable(os.environ.get("WORKBENCH_SERVER_KEY") or "none", "WORKBENCH_SERVER_KEY")
+    return OpenAIClient(model, key, url, constraint="choice")
 
 
 class LocalClient:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from workbench.errors import UserError
 from workbench.models.attempt import AttemptFailed, attempt_failed
 from workbench.models.capabilities import capability
-from workbench.models.client import Reply, Request, StopReason, Usage
+from workbench.models.client import Reply, Request, StopReason, Usage, tokens
 from workbench.models.constraint import Constraint, extra_body
+from workbench.models.wire import http_client, in_time, sendable
 
 OPENAI_URL = "https://api.openai.com/v1"
 _REASONS: dict[str, StopReason] = {"stop": "end", "tool_calls": "end", "length": "length", "content_filter": "refusal"}
@@ -24,7 +25,7 @@ def openai_key() -> str:
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not key:
         raise UserError("OPENAI_API_KEY is not set: models named openai/… need it in the environment")
-    return key
+    return sendable(key, "OPENAI_API_KEY")
 
 
 class OpenAIClient:
@@ -52,14 +53,13 @@ class OpenAIClient:
         self._constraint: Constraint = constraint
         self._official = base_url == OPENAI_URL
         self._capability = capability(model) if self._official else replace(capability(""), sampling=True)
-        loopback = urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
+        self._timeout_s = timeout_s
         self._client = openai.AsyncOpenAI(
             api_key=key,
             base_url=base_url,
             max_retries=0,
             timeout=timeout_s,
-            # a proxy of the environment has no business between us and our own machine
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
+            http_client=http_client(openai, model, base_url, timeout_s),
         )
 
     def _params(self, request: Request) -> dict[str, Any]:
@@ -90,7 +90,8 @@ class OpenAIClient:
         """The whole reply of one attempt."""
         began = time.perf_counter()
         try:
-            answer = await self._client.chat.completions.create(**self._params(request))
+            asked = self._client.chat.completions.create(**self._params(request))
+            answer = await in_time(asked, self.model, self._timeout_s)
             spent = time.perf_counter() - began
             choice = answer.choices[0]
             text = _called(choice.message) or choice.message.content or choice.message.refusal or ""
@@ -105,10 +106,10 @@ class OpenAIClient:
         first: float | None = None
         text, reason, usage, scores = "", None, None, dict[str, object]()
         try:
-            events = await self._client.chat.completions.create(
+            asked = self._client.chat.completions.create(
                 **self._params(request), stream=True, stream_options={"include_usage": True}
             )
-            async with events:
+            async with await in_time(asked, self.model, self._timeout_s) as events:
                 async for event in events:
                     usage = event.usage or usage
                     for choice in event.choices:
@@ -155,7 +156,7 @@ class OpenAIClient:
             detail["sampling"] = "the model's own: it takes no temperature"
         counted = _usage(usage)
         machine_s = (getattr(usage, "model_extra", None) or {}).get("machine_s")
-        if isinstance(machine_s, int | float):
+        if isinstance(machine_s, int | float) and 0 <= machine_s < math.inf:
             detail["machine_s"] = float(machine_s)
         if counted is None:
             detail["usage"] = "not reported"
@@ -185,5 +186,5 @@ def _usage(usage: Any) -> Usage | None:
     if usage is None:
         return None
     details = usage.prompt_tokens_details
-    cached = int((details.cached_tokens if details else 0) or 0)
-    return Usage(input=int(usage.prompt_tokens) - cached, output=int(usage.completion_tokens), cache_read=cached)
+    cached = tokens((details.cached_tokens if details else 0) or 0)
+    return Usage(tokens(usage.prompt_tokens - cached), tokens(usage.completion_tokens), cache_read=cached)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from workbench.home import Home
+from workbench.jobs.events import all_events, whole_lines
 
 Axis = Literal["step", "time", "tokens"]
 AXES: tuple[Axis, ...] = ("step", "time", "tokens")
@@ -29,7 +30,6 @@ _WEIGHT = 0.9
 _FROM_METRIC = ("loss", "lr", "grad_norm", "tokens_per_s", "mfu", "step_time", "memory_mb", "cpu", "epoch")
 _FROM_EVAL = ("dev_loss", "pass_rate")
 _KEPT = ("start", "metric", "eval", "checkpoint", "progress", "done", "failed", "stop")
-_CHUNK = 1 << 22
 _REMEMBER = 1 << 20
 _VERSION = 2
 
@@ -134,20 +134,15 @@ class CurveReader:
             return RunCurves(self.job, curves, dict(self._last), tuple(self._samples))
 
     def _new_lines(self) -> Iterator[bytes]:
-        """Whole lines from the offset on, a few megabytes at a time; progress events are passed over unread."""
+        """Whole lines from the offset on; progress events are passed over unread."""
         try:
             with self._events.open("rb") as stream:
                 if stream.seek(0, os.SEEK_END) < self._offset:
                     self._reset()  # another file under the same name
-                stream.seek(self._offset)
-                rest = b""
-                while chunk := stream.read(_CHUNK):
-                    lines = (rest + chunk).split(b"\n")
-                    rest = lines.pop()
-                    for line in lines:
-                        self._offset += len(line) + 1
-                        if line and b'"type":"progress"' not in line:
-                            yield line
+                for line, after in whole_lines(stream, self._offset):
+                    self._offset = after
+                    if line and b'"type":"progress"' not in line:
+                        yield line
         except FileNotFoundError:
             return
 
@@ -223,17 +218,12 @@ def number(value: Any) -> float | None:
 
 def every_point(events: Path) -> Iterator[tuple[str, Point, float]]:
     """(name, point, wall-clock time) of everything measured, unreduced, in the order written: for exports."""
-    with events.open("rb") as stream:
-        for line in stream:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            kind, step = event.get("type"), number(event.get("step"))
-            if kind not in ("metric", "eval") or step is None:
-                continue
-            seconds, tokens = number(event.get("seconds")) or 0.0, number(event.get("tokens")) or 0.0
-            names = _FROM_EVAL if kind == "eval" else [k for k in event if k in _FROM_METRIC or k.startswith("gpu")]
-            for name in names:
-                if (value := number(event.get(name))) is not None:
-                    yield name, Point(step, seconds, tokens, value), number(event.get("t")) or 0.0
+    for event in all_events(events):
+        kind, step = event.get("type"), number(event.get("step"))
+        if kind not in ("metric", "eval") or step is None:
+            continue
+        seconds, tokens = number(event.get("seconds")) or 0.0, number(event.get("tokens")) or 0.0
+        names = _FROM_EVAL if kind == "eval" else [k for k in event if k in _FROM_METRIC or k.startswith("gpu")]
+        for name in names:
+            if (value := number(event.get(name))) is not None:
+                yield name, Point(step, seconds, tokens, value), number(event.get("t")) or 0.0

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ServiceError
+from workbench.jobs.states import last_log_line
 from workbench.models.server.programs import Command
-from workbench.text import clean_line
 
 _POLL_S = 0.5
 _TERM_S = 10.0
@@ -60,7 +60,9 @@ def wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path, sleep: 
     while not _is_up(url):
         if (code := process.poll()) is not None:
             name = Path(str(process.args[0] if isinstance(process.args, tuple) else process.args)).name
-            raise ServiceError(f"{name} ended with code {code} before it answered: {_last_line(log)}")
+            raise ServiceError(
+                f"{name} ended with code {code} before it answered: {last_log_line(log.parent) or 'it said nothing'}"
+            )
         if sleep(_POLL_S):
             return False
     return True
@@ -129,8 +131,3 @@ def _is_up(url: str) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.HTTPError):
         return False
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_bytes()[-4096:].decode("utf-8", "replace").splitlines() if line.strip()]
-    return clean_line(lines[-1], 200) if lines else "it said nothing"

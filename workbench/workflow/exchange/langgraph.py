@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
+from workbench.secrets import environment
 from workbench.text import clean_line
 from workbench.workflow.exchange.chart import Chart, Kind, Link, one_line
 from workbench.workflow.model import Workflow
@@ -85,7 +86,15 @@ def read_python(path: Path) -> Chart:
     """Run a Python file in a process of its own and read the graph it holds. Only for files that are trusted."""
     command = [sys.executable, "-c", _EXPORT, str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=path.parent)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            cwd=path.parent,
+            env=environment(keys=False),
+        )
     except subprocess.TimeoutExpired:
         raise UserError(f"still running after {TIMEOUT_S} s; export its graph as JSON instead") from None
     if done.returncode != 0 or "\0" not in done.stdout:

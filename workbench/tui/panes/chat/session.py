@@ -89,11 +89,12 @@ class Session:
         offset = 0
         while True:
             ended = (await asyncio.to_thread(status, self.home, self.job)).state in ENDED
+            begin = offset
             events, offset = await asyncio.to_thread(tail_events, self.home, self.job, offset)
             for event in events:
                 if event.get("seq", 0) > after:
                     yield event
-            if ended:
+            if ended and offset == begin:
                 return
             await asyncio.sleep(_POLL_S)
 

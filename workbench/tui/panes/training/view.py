@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.home import Home
 from workbench.jobs import JobStatus, jobs
-from workbench.jobs.events import last_events
+from workbench.jobs.events import last_events, whole_lines
 from workbench.store.runs import get_run, runs
 from workbench.text import clean_line
 from workbench.training.compare import compare_runs, comparison_rows
@@ -198,7 +198,7 @@ def tail(home: Home, job: str, search: str = "", most: int = 300) -> tuple[Line,
                 rows = file.read().decode("utf-8", "replace").splitlines()[-most:]
             else:
                 wanted = search.casefold()
-                found = (row.decode("utf-8", "replace") for row in file)
+                found = (row.decode("utf-8", "replace") for row, _ in whole_lines(file))
                 rows = list(deque((row for row in found if wanted in row.casefold()), most))
     except OSError:
         return ()
