@@ -131,11 +131,14 @@ def running(quick: bool) -> Finding:
 
 async def evaluated(home: Home, agent: str, count: int) -> tuple[float, list[int]]:
     """(seconds, calls of each conversation in the order in which they began); the summing up is not counted."""
+    import openai  # noqa: F401  (loading the SDK is no part of the throughput)
+
     from tests.evaluation.test_run import Context
     from workbench.evaluation import run
     from workbench.evaluation.plan import plan_of
     from workbench.evaluation.services import Services
     from workbench.jobs.settings import Settings
+    from workbench.models.book import CallBook
     from workbench.models.limiter import Limiter
     from workbench.models.open import open_client
     from workbench.store.conversations import conversations
@@ -151,13 +154,14 @@ async def evaluated(home: Home, agent: str, count: int) -> tuple[float, list[int
     try:
         with connect(home) as rec:
             plan = plan_of({"workflow": "travel_booking", "agents": [agent], "scenarios": count})
+            book = CallBook(rec, "benchmark")
             began: list[float] = []
 
             def opened(name: str, limiter: Limiter) -> Any:
                 began.append(time.perf_counter())
-                return open_client(name, home, limiter=limiter)
+                return open_client(name, home, book, limiter=limiter)
 
-            services = Services(opened, lambda name: Limiter(lambda: Settings(concurrency=CONCURRENCY)))
+            services = Services(opened, lambda name: Limiter(lambda: Settings(concurrency=CONCURRENCY)), book.forget)
             await run.evaluate(Context(home), rec, plan, services)  # type: ignore[arg-type]
             held = sorted(conversations(rec), key=lambda row: row.created)
     finally:

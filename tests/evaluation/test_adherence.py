@@ -21,7 +21,7 @@ def test_every_path_is_walked_perfectly_and_recognised(travel: Workflow, assesso
         scenario = scenario_for_path(travel, path, "dev", n)
         found = assessor.assess(scenario, flawless_talk(travel, scenario), "agent")
         assert (found.adherence.fitness, found.adherence.hub_choice) == (1.0, 1.0)
-        assert found.adherence.edges == write(travel, scenario).path
+        assert found.adherence.edges == found.adherence.walked == write(travel, scenario).path
         assert found.is_right_terminal
         assert not found.broken_rules
 
@@ -57,6 +57,10 @@ def test_a_polite_escalator_walks_perfectly_and_chooses_wrongly(assessor: Assess
 def test_an_early_end_costs_fitness_and_no_hub(assessor: Assessor) -> None:
     trace = read_trace(assessor.labeller, talk(assessor, OPEN, COMPLETE, PRESENT))
     found = adherence(assessor.procedure, {}, trace)
+    workflow = assessor.workflow
+    walked = [(workflow.edge[e].source, workflow.edge[e].target) for e in found.walked]
+    assert walked[-1][1] == "present"  # what the alignment adds to reach a terminal was not walked
+    assert found.edges[: len(walked)] == found.walked != found.edges
     assert found.fitness < 1
     assert [h.is_right for h in found.hubs] == [True]
     assert "escalated" in found.skipped or "abandoned" in found.skipped or "user_response" in found.skipped

@@ -15,6 +15,7 @@ from workbench.agents.prompts import options_of
 from workbench.dialogue.model import Scenario
 from workbench.dialogue.slots import Slots
 from workbench.errors import ServiceError, UserError
+from workbench.evaluation.bounds import check_bounds, parse_bound
 from workbench.evaluation.judge_prompt import (
     Case,
     criteria_in_order,
@@ -26,7 +27,9 @@ from workbench.evaluation.judge_prompt import (
 )
 from workbench.evaluation.judges import judge_models
 from workbench.evaluation.plan import plan_of
+from workbench.evaluation.reading import figure_of
 from workbench.evaluation.rejudge import Rejudging, judge_again
+from workbench.evaluation.report import text, write_report
 from workbench.evaluation.rubric import load_rubric, parse_rubric, rubric_hash
 from workbench.evaluation.rules import CRITERIA
 from workbench.evaluation.run import evaluate
@@ -39,10 +42,12 @@ from workbench.models.book import CallBook
 from workbench.models.client import Reply, Request, StopReason, Usage
 from workbench.models.prices import Price
 from workbench.store import connect
+from workbench.store.behind import behind
 from workbench.store.calls import calls
 from workbench.store.comparisons import get_comparison
 from workbench.store.record import Record
 from workbench.store.verdicts import verdicts
+from workbench.tui.panes.results import view
 from workbench.workflow.model import Workflow
 
 PAPER = load_rubric()
@@ -324,3 +329,44 @@ async def test_by_the_batch_at_half_the_price(home: Home, rec: Record, tmp_path:
     paid = [c for c in calls(rec) if c.purpose == "judge"]
     assert [c.cost for c in paid] == pytest.approx([(c.input + 5 * c.output) / 1e6 for c in paid])
     assert not any(c.reply for c in paid)  # what is in the record is not kept twice
+
+
+async def test_an_own_rubrics_criteria_are_figures(home: Home, rec: Record, tmp_path: Any, capsys: Any) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\ninstruction: Judge.\ncriteria:\n"
+        "  warmth: {title: warm tone, question: Is it kind, anchors: {5: kind, 1: rude}}\n"
+        "  brevity: {question: Is it short, anchors: {5: short, 1: long}}\n"
+    )
+    said = {"reason": "so", "quotes": [{"message": 1, "quote": "Hello! Where"}]}
+    model = Judging({"challenged": True, "warmth": {**said, "score": 5}, "brevity": {**said, "score": 2}})
+    plan = plan_of(
+        args(agents=["compiled:fake", "oracle"], scenarios=14, judges=["rules", "llm:fake/judge"], rubric=str(file))
+    )
+    found = await evaluate(Context(home), rec, plan, opener(model))  # type: ignore[arg-type]
+    comparison, summary = str(found["comparison"]), found["summary"]
+    compiled = summary["agents"]["compiled"]  # type: ignore[index]
+    assert (compiled["warmth"], compiled["brevity"]) == (5.0, 2.0)
+    assert compiled["task_success"] is not None  # the rules', since this judge was not asked for it
+    named = [tuple(c) for c in summary["criteria"]]  # type: ignore[index]
+    assert named[:2] == [("warmth", "warm tone", "fake/judge"), ("brevity", "brevity", "fake/judge")]
+    assert ("task_success", "", "rules") in named
+    tests = {(t["judge"], t["criterion"]) for t in summary["comparison"]["tests"]}  # type: ignore[index]
+    assert {("fake/judge", "warmth"), ("fake/judge", "brevity"), ("rules", "task_success")} <= tests
+    row = get_comparison(rec, comparison)
+    assert row is not None
+    shown = text(row.name, row.summary)
+    assert "warm tone" in shown
+    assert "task success (rules)" in shown
+    page = write_report(rec, comparison, "html", tmp_path / "r.html").read_text()
+    assert page.count("warm tone") > 3
+    assert r"warm tone" in write_report(rec, comparison, "tex", tmp_path / "r.tex").read_text()
+    (outcome,) = check_bounds(row.summary, "compiled", [parse_bound("brevity=3", "min")])
+    assert not outcome.is_met
+    matrix = view.matrix(home, comparison)
+    assert matrix is not None
+    assert ("warmth", "fake/judge") in matrix.measures
+    assert "warm tone" in str(matrix.row(("warmth", "fake/judge"), None, True).cells[0])
+    figure = figure_of(rec, comparison, "warmth")
+    assert (figure.judge, figure.rubric) == ("fake/judge", plan.panel().rubric_id)
+    assert len(behind(rec, figure).rowids) == 28

@@ -103,19 +103,23 @@ def show(
 
     The prices try other costs on it: nothing is stored.
     """
+    from workbench.evaluation.agreement import people_agree, plain
     from workbench.evaluation.report import text
     from workbench.evaluation.sections import sections
+    from workbench.store import connect
 
-    _, name, summary = _summary(home, comparison)
+    found, name, summary = _summary(home, comparison)
     prices = {"hourly_price": hourly_price, "one_time": one_time}
+    with connect(home, readonly=True) as rec:
+        more = {**prices, "people": plain(people_agree(rec, found))} if part in (None, "agreement") else prices
     if as_json and (part or hourly_price is not None or one_time is not None):
-        made = sections(summary, **prices)
+        made = sections(summary, **more)
         chosen = [s for s in made if part in (None, s.id)]
         if not chosen:
             raise UserError(f'this comparison has no part "{part}": choose one of {", ".join(s.id for s in made)}')
         emit(chosen, True, str)
         return
-    emit(summary, as_json, lambda found: text(name, found, part, **prices))
+    emit(summary, as_json, lambda shown: text(name, shown, part, **more))
 
 
 @group.command(
@@ -221,6 +225,44 @@ def agreement(home: Home, comparison: str, as_json: bool) -> None:
     section = agreement_of(summary, people)
     data = {"judges": summary.get("agreement", []), "people": people}
     emit(data, as_json, lambda _: "\n".join([section.note, *aligned(section.rows)]))
+
+
+@group.command(
+    epilog=example(
+        "workbench results score 3f2a91c0 task_success=4 consistency=5 --as ann",
+        "workbench results score --from scores.csv --as ann",
+    )
+)
+@click.argument("conversation", required=False)
+@click.argument("scores", nargs=-1, metavar="[CRITERION=N]...")
+@click.option("--from", "file", type=click.Path(path_type=Path), help="A CSV: column conversation, one a criterion.")
+@click.option("--why", default="", help="The reason, in words.")
+@click.option("--as", "who", metavar="NAME", help="Who scores (else WORKBENCH_REVIEWER, else the login).")
+@json_option
+@pass_home
+def score(
+    home: Home,
+    conversation: str | None,
+    scores: tuple[str, ...],
+    file: Path | None,
+    why: str,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Score conversations yourself, 1 to 5 by the comparison's rubric: `results agreement` then says how far the judges
+    agree with you.
+    """
+    from workbench.dialogue.reviewing import reviewer_name
+    from workbench.evaluation.scoring import parse_score, put_scores, read_scores
+    from workbench.store import connect
+
+    if bool(conversation and scores) == bool(file) or (file and conversation):
+        raise UserError("give a conversation and its scores (task_success=4 …), or a file: --from scores.csv")
+    given = list(read_scores(file)) if file else [(str(conversation), dict(parse_score(text) for text in scores))]
+    name = reviewer_name(who)
+    with connect(home) as rec, rec.write():
+        done = [put_scores(rec, wanted, name, found, why) for wanted, found in given]
+    emit({"reviewer": name, "conversations": done}, as_json, lambda made: f"{name} scored {len(made['conversations'])}")
 
 
 @group.command(epilog=example("workbench results diff before after", "workbench results diff saved.json last --json"))

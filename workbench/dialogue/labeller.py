@@ -27,6 +27,8 @@ MOST_LIKE_A_USER = 0.95
 nothing of the procedure. Of left-out evaluation wordings of agents, 1 to 4% are lost by it.
 """
 
+_MOST_REMEMBERED = 10_000
+"""Texts whose labels are kept: in an evaluation the user, the record and the measures all read the same message."""
 _ASIDE = ""
 """The class of what an agent says beside its act: an aside's answer, a correction's acknowledgement."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -70,6 +72,7 @@ class Labeller:
         self._agent = TextClassifier(references, self._slots)
         self._speaker = TextClassifier(list(_speaker_rows(workflow, references)), self._slots)
         self._users: dict[str, TextClassifier] = {}
+        self._read: dict[str, Label | None] = {}
 
     @property
     def acts(self) -> tuple[Act, ...]:
@@ -81,6 +84,13 @@ class Labeller:
 
         Leading sentences that answer an aside or acknowledge a correction belong to no place and are passed over.
         """
+        if text not in self._read:
+            if len(self._read) >= _MOST_REMEMBERED:
+                self._read.clear()
+            self._read[text] = self._label(text)
+        return self._read[text]
+
+    def _label(self, text: str) -> Label | None:
         text = self._without_aside(text)
         if self._agent.known(text) < LEAST_KNOWN or self.by_user(text) >= MOST_LIKE_A_USER:
             return None

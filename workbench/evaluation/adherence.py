@@ -39,8 +39,8 @@ class Adherence:
     """How a conversation went along the graph.
 
     fitness = 1 − cost ÷ (trace length + shortest model path), in 0…1. `skipped` are the places of the graph that were
-    passed over in silence, `extra` the messages (indexes) that have no place in it; `nodes` is the walk of the
-    alignment.
+    passed over in silence, `extra` the messages (indexes) that have no place in it; `nodes` and `edges` are the walk of
+    the alignment, which always goes on to a terminal; `walked` are those of its edges that the conversation really took.
     """
 
     fitness: float
@@ -49,6 +49,7 @@ class Adherence:
     shortest: int
     nodes: tuple[str, ...]
     edges: tuple[str, ...]
+    walked: tuple[str, ...]
     skipped: tuple[str, ...]
     extra: tuple[int, ...]
     hubs: tuple[HubChoice, ...]
@@ -87,11 +88,29 @@ def adherence(procedure: Procedure, variables: Mapping[str, Value], trace: Trace
         shortest=procedure.shortest,
         nodes=tuple(s.node for s in steps if s.node is not None),
         edges=tuple(s.edge for s in steps if s.edge is not None),
+        walked=_walked(steps),
         skipped=tuple(s.unit for s in steps if s.kind == "graph" and s.unit is not None),
         extra=tuple(trace.events[s.event].message for s in steps if s.kind == "trace" and s.event is not None),
         hubs=tuple(hubs),
         situations=tuple(situations),
     )
+
+
+def _walked(steps: Sequence[Step]) -> tuple[str, ...]:
+    """The edges that the conversation took: those that were spoken, and silent ones between two places that were.
+
+    An edge into or out of a place that was passed over is none: the alignment only needed it to reach a terminal.
+    """
+    speaking = [k for k, s in enumerate(steps) if s.unit is not None]
+    taken: list[str] = []
+    for k, step in enumerate(steps):
+        if step.edge is None:
+            continue
+        before = next((steps[i].kind for i in reversed(speaking) if i <= k), "both")  # neither the start nor the end
+        after = next((steps[i].kind for i in speaking if i >= k), "both")  # needs a word
+        if step.kind == "both" or before == after == "both":
+            taken.append(step.edge)
+    return tuple(taken)
 
 
 def _judge(

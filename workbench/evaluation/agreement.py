@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -14,7 +14,7 @@ from workbench.evaluation.statistics.agreement import Level, alpha_interval, kap
 from workbench.evaluation.tables import HUMAN, mean, rubrics_in_force
 from workbench.store.record import Record
 from workbench.store.reviews import comparison_reviews
-from workbench.store.verdicts import judges, scores
+from workbench.store.verdicts import judges, scored_by_people, scores, verdicts
 
 FAILURE = "failure"
 """The criterion that people decide with pass and flag; of judges it is task success of 3 or less."""
@@ -62,45 +62,61 @@ def _agreement(criterion: str, who: Sequence[str], ratings: Ratings, level: Leve
 
 
 def judges_agree(rec: Record, comparison_id: str) -> list[Agreement]:
-    """Agreement of a comparison's judges, criterion by criterion, under the rubrics in force; empty with one judge."""
-    found = _judged(rec, comparison_id)
-    return [
-        agreement for criterion, ratings in found.items() if len(ratings) > 1 for agreement in agree(criterion, ratings)
-    ]
+    """Agreement of a comparison's judges, criterion by criterion, under the rubrics in force; empty with one judge.
+
+    People are left out: see `people_agree`.
+    """
+    rubrics = _rubrics(rec, comparison_id)
+    rows = ((s.criterion, s.judge, s.conversation_id, s.rubric, s.value) for s in scores(rec, comparison_id))
+    found = _ratings(row for row in rows if not row[1].startswith(HUMAN) and row[3] == rubrics.get(row[1]))
+    return [a for criterion, ratings in found.items() if len(ratings) > 1 for a in agree(criterion, ratings)]
 
 
 def people_agree(rec: Record, comparison_id: str) -> list[Agreement]:
-    """Agreement on what people decided (pass is 1, flag and fix are 0), with each other and with each judge, who passes
-    a conversation with a task success above 3.
+    """Agreement of people with each other and with each judge. Read anew each time: people go on after the summary was
+    made.
 
-    Only decisions made before another's was seen count, and only conversations that a person decided on. Read anew each
-    time: people go on after the summary was made.
+    Criterion by criterion on the conversations that people scored; then on what they decided (pass is 1, flag and fix are
+    0; a judge passes a task success above 3). Only decisions made before another's was seen count.
     """
     decided = blind_votes(comparison_reviews(rec, comparison_id))
-    ratings: dict[str, dict[str, float]] = defaultdict(dict)
+    scored = scored_by_people(rec, comparison_id)
+    if not decided and not scored:
+        return []
+    rubrics = _rubrics(rec, comparison_id)
+    rows = [
+        (v.criterion, v.judge, v.conversation_id, v.rubric_hash, v.score)
+        for conversation in dict.fromkeys((*scored, *decided))
+        for v in verdicts(rec, conversation)
+        if v.rubric_hash == rubrics.get(v.judge)
+    ]
+    found = _ratings(row for row in rows if row[2] in set(scored))
+    among = [a for criterion, ratings in found.items() for a in agree(criterion, ratings)]
+    passes: dict[str, dict[str, float]] = defaultdict(dict)
     for conversation, votes in decided.items():
         for who, decision in votes.items():
-            ratings[HUMAN + who][conversation] = float(decision == "pass")
-    if not ratings:
-        return []
-    for judge, scored in _judged(rec, comparison_id, "task_success").get("task_success", {}).items():
+            passes[HUMAN + who][conversation] = float(decision == "pass")
+    for judge, values in _ratings(row for row in rows if row[2] in decided).get("task_success", {}).items():
         if not judge.startswith(HUMAN):
-            ratings[judge] = {c: float(v > FAILURE_AT_MOST) for c, v in scored.items() if c in decided}
-    found = agree(FAILURE, ratings, level="nominal")
-    return [a for a in found if any(name.startswith(HUMAN) for name in a.who)]
+            passes[judge] = {c: float(v > FAILURE_AT_MOST) for c, v in values.items()}
+    among += agree(FAILURE, passes, level="nominal") if decided else []
+    return [a for a in among if any(name.startswith(HUMAN) for name in a.who)]
 
 
-def _judged(rec: Record, comparison_id: str, criterion: str | None = None) -> dict[str, dict[str, dict[str, float]]]:
-    """Criterion → judge → conversation → mean over the judge's repetitions."""
-    rubric = {row.judge: row.rubric_hash for row in rubrics_in_force(judges(rec, comparison_id))}
+def _rubrics(rec: Record, comparison_id: str) -> dict[str, str]:
+    """Judge → the rubric in force."""
+    return {row.judge: row.rubric_hash for row in rubrics_in_force(judges(rec, comparison_id))}
+
+
+def _ratings(rows: Iterable[tuple[str, str, str, str, float | None]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Criterion → judge → conversation → mean over the judge's repetitions; measures (of no judge) are left out."""
     given: dict[tuple[str, str, str], list[float | None]] = defaultdict(list)
-    for score in scores(rec, comparison_id, criterion):
-        if score.judge and score.rubric == rubric.get(score.judge):
-            given[score.criterion, score.judge, score.conversation_id].append(score.value)
+    for criterion, judge, conversation, _, value in rows:
+        if judge:
+            given[criterion, judge, conversation].append(value)
     found: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for (criterion, judge, conversation), values in given.items():
-        value = mean(values)
-        if value is not None:
+        if (value := mean(values)) is not None:
             found[criterion][judge][conversation] = value
     return found
 

@@ -52,7 +52,14 @@ class Assessment:
             {"hub": h.hub, "taken": h.taken, "demanded": h.demanded, "message": h.message, "right": h.is_right}
             for h in a.hubs
         ]
-        walk = {"nodes": a.nodes, "edges": a.edges, "skipped": a.skipped, "extra": a.extra, "cost": a.cost}
+        walk = {
+            "nodes": a.nodes,
+            "edges": a.edges,
+            "walked": a.walked,
+            "skipped": a.skipped,
+            "extra": a.extra,
+            "cost": a.cost,
+        }
         return {
             "right_terminal": (
                 float(self.is_right_terminal),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.evaluation.sections import Rows, Section
-from workbench.evaluation.words import FIGURES, TITLES, agents_in_order, figure, number, p_value, plain_name
+from workbench.evaluation.words import agents_in_order, figure, figures_of, number, p_value, title_in
 
 _COSTS = ("tokens", "seconds", "cost", "messages")
 
@@ -60,9 +60,10 @@ def _settings(summary: Mapping[str, Any]) -> dict[str, str]:
 def changes(before: Side, after: Side, tests: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Change]:
     """Every figure of the agents that both have. `tests` by (agent, figure) as `paired_tests` makes them."""
     first, second = agents_in_order(before.summary), agents_in_order(after.summary)
+    known = {name: share for side in (before, after) for name, _, share in figures_of(side.summary)}
     for agent in (a for a in first if a in second):
         one, two = first[agent], second[agent]
-        for name, _, share in FIGURES:
+        for name, share in known.items():
             if one.get(name) is not None or two.get(name) is not None:
                 shown = (figure(one, name, share), figure(two, name, share))
                 yield Change(agent, name, one.get(name), two.get(name), shown, tests.get((agent, name)))
@@ -81,7 +82,7 @@ def sections_of(before: Side, after: Side, found: Sequence[Change]) -> list[Sect
     for c in found:
         t = c.test or {}
         low_high = f"{t['interval'][0]:+.3f} … {t['interval'][1]:+.3f}" if t.get("interval") else "–"
-        name = TITLES.get(c.figure, plain_name(c.figure))
+        name = title_in(after.summary, c.figure)
         ends = (
             number(c.difference, 3, sign=True),
             low_high,

@@ -71,6 +71,12 @@ class Panel:
         """The hash of the rubric's words and of the prompt around them."""
         return rubric_hash(self.rubric, PROMPT_VERSION)
 
+    @property
+    def record(self) -> dict[str, object]:
+        """What a comparison remembers of the rubric."""
+        rubric = self.rubric
+        return {"name": rubric.name, "hash": self.rubric_id, "criteria": rubric.text, "titles": rubric.titles}
+
 
 def tasks_left(
     rec: Record, comparison: str, panel: Panel, seed: int = 0, *, retry_missing: bool = False

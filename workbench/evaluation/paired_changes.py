@@ -7,7 +7,6 @@ from typing import Any
 
 from workbench.evaluation.assess import MEASURES
 from workbench.evaluation.pairs import tested_family
-from workbench.evaluation.rules import CRITERIA
 from workbench.evaluation.tables import MEASURED, Tables, tables_of
 from workbench.store.record import Record
 
@@ -23,7 +22,7 @@ def paired_tests(
     first, second = tables_of(rec, before), tables_of(rec, after)
     judges = {j.judge for j in first.judges} & {j.judge for j in second.judges}
     lead = next((j.judge for j in first.judges if j.judge in judges), None)
-    family = [(MEASURED, name) for name in MEASURES] + ([(lead, name) for name in CRITERIA] if lead else [])
+    family = [(MEASURED, name) for name in MEASURES] + ([(lead, name) for name in first.criteria(lead)] if lead else [])
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for agent in agents:
         sides = ((first, "before"), (second, "after"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.evaluation import statistics
 from workbench.evaluation.assess import MEASURES
-from workbench.evaluation.rules import CRITERIA, JUDGE
+from workbench.evaluation.rules import JUDGE
 from workbench.evaluation.tables import MEASURED, Tables
 
 LEAST_TESTED = 13
@@ -30,7 +30,11 @@ def compare(comparison_id: str, order: Sequence[str], tables: Tables, hidden: fr
     families = {
         judge.judge: [
             *([(MEASURED, name) for name in MEASURES if name not in hidden] if judge.judge == tables.lead else []),
-            *((judge.judge, name) for name in CRITERIA if judge.judge != JUDGE or name not in hidden),
+            *(
+                (judge.judge, name)
+                for name in tables.criteria(judge.judge)
+                if judge.judge != JUDGE or name not in hidden
+            ),
         ]
         for judge in tables.judges
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.evaluation.words import CRITERIA
+from workbench.evaluation.words import CRITERIA, criteria_of, judge_on, rubric_titles
 from workbench.store.behind import Figure
 from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import ConversationFilter, conversations, get_conversation
@@ -83,22 +83,21 @@ def way_of(measured: list[MeasureRow]) -> Way:
 
 
 def figure_of(rec: Record, comparison_id: str, name: str, judge: str | None = None) -> Figure:
-    """The figure that is meant by a name: a cost, a measure, or a criterion, of the judge named or of the leading one.
+    """The figure that is meant by a name: a cost, a measure, or a criterion, of the judge named or of the one who stands for it.
 
     Raises UserError for a judge who judged nothing here, and for a judge of what is not judged.
     """
     found = judges(rec, comparison_id)
     known = list(dict.fromkeys(row.judge for row in found))
-    if name not in CRITERIA:
+    row = get_comparison(rec, comparison_id)
+    if row is None or name not in {*CRITERIA, *criteria_of(row.summary), *rubric_titles(row.config)}:
         if judge:
             raise UserError(f"{name} is measured, not judged: leave the judge out")
         return Figure(comparison_id, "cost" if name == "dollars" else name)
-    row = get_comparison(rec, comparison_id)
-    lead = row.summary.get("judge") if row else None
-    wanted = judge or (str(lead["name"]) if isinstance(lead, Mapping) else known[0] if known else "rules")
+    wanted = judge or (judge_on(row.summary, name) if row.summary else known[0] if known else "rules")
     if judge and judge not in known:
         raise UserError(f'no judge "{judge}" in this comparison (there are: {", ".join(known) or "none"})')
-    listed = row.summary.get("judges") if row else None
+    listed = row.summary.get("judges")
     rubrics = {j["name"]: j["rubric"] for j in listed if isinstance(j, Mapping)} if isinstance(listed, list) else {}
     return Figure(comparison_id, name, wanted, rubric=rubrics.get(wanted))
 

@@ -62,8 +62,7 @@ async def judge_again(ctx: JobContext, rec: Record, wanted: Rejudging, services:
     panel, spent, unreached = wanted.panel(), None, 0
     named = row.config.get("judges")
     before = [str(n) for n in named] if isinstance(named, list | tuple) else ["rules"]
-    rubric = {"name": panel.rubric.name, "hash": panel.rubric_id, "criteria": panel.rubric.text}
-    changed = {"judges": list(dict.fromkeys([*before, *panel.judges])), "rubric": rubric}
+    changed = {"judges": list(dict.fromkeys([*before, *panel.judges])), "rubric": panel.record}
     with alone(ctx.home, row.id):
         put_comparison(rec, replace(row, config={**row.config, **changed}))
         try:

@@ -9,12 +9,21 @@ from typing import Any
 
 from workbench.errors import UserError
 from workbench.evaluation import pictures
+from workbench.evaluation.agreement import people_agree, plain
 from workbench.evaluation.economy import economy
 from workbench.evaluation.export import write_csv, write_jsonl, write_parquet
 from workbench.evaluation.latex import latex
 from workbench.evaluation.page import Page, Picture, Talk, page
-from workbench.evaluation.sections import Rows, facts, notes, sections
-from workbench.evaluation.words import FIGURES, TITLES, agents_in_order, interval
+from workbench.evaluation.sections import Rows, Section, facts, notes, sections
+from workbench.evaluation.words import (
+    MEASURED_FIGURES,
+    agents_in_order,
+    criteria_of,
+    figures_of,
+    interval,
+    judge_on,
+    title_in,
+)
 from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import get_conversation
 from workbench.store.record import Record
@@ -50,20 +59,24 @@ def write_report(
         return target
     if not row.summary:
         raise UserError(f"comparison {row.name} is {row.status} and has no summary yet")
-    prices = {"hourly_price": hourly_price, "one_time": one_time}
+    found = sections(row.summary, hourly_price=hourly_price, one_time=one_time, people=plain(people_agree(rec, row.id)))
     if form == "html":
-        made = page(page_of(row, list(talks(rec, row)), **prices))
+        drawn = _pictures(row.summary, hourly_price=hourly_price, one_time=one_time)
+        made = page(page_of(row, found, drawn, list(talks(rec, row))))
     elif form == "tex":
         made = latex(row.id, row.name, row.summary, row.config)
     else:
-        made = markdown(row, **prices)
+        made = markdown(row, found)
     target.write_text(made, encoding="utf-8")
     return target
 
 
-def text(name: str, summary: Mapping[str, Any], only: str | None = None, **prices: float | None) -> str:
-    """A comparison for a terminal: every section, or the one with the id `only`. Raises UserError if there is none."""
-    made = sections(summary, **prices)
+def text(name: str, summary: Mapping[str, Any], only: str | None = None, **more: Any) -> str:
+    """A comparison for a terminal: every section, or the one with the id `only`. Raises UserError if there is none.
+
+    `more` goes to `sections`: prices to try, agreement with people.
+    """
+    made = sections(summary, **more)
     chosen = [s for s in made if only in (None, s.id)]
     if not chosen:
         raise UserError(f'this comparison has no part "{only}": choose one of {", ".join(s.id for s in made)}')
@@ -73,10 +86,10 @@ def text(name: str, summary: Mapping[str, Any], only: str | None = None, **price
     return clean("\n".join([*parts, "", *notes(summary)]))
 
 
-def markdown(row: ComparisonRow, **prices: float | None) -> str:
-    """A comparison in Markdown."""
+def markdown(row: ComparisonRow, found: Sequence[Section] | None = None) -> str:
+    """A comparison in Markdown; `found` are its sections, by default those of its summary."""
     parts = [f"# {_plain(row.name)}", "", *[f"- {_plain(line)}" for line in _facts(row)]]
-    for section in sections(row.summary, **prices):
+    for section in sections(row.summary) if found is None else found:
         parts += ["", f"## {section.title}", ""] + ([_plain(section.note), ""] if section.note else [])
         if section.rows:
             head, *body = section.rows
@@ -87,13 +100,15 @@ def markdown(row: ComparisonRow, **prices: float | None) -> str:
     return clean("\n".join(parts) + "\n")
 
 
-def page_of(row: ComparisonRow, shown: Sequence[Talk] = (), **prices: float | None) -> Page:
-    """What the HTML page shows, pictures included."""
+def page_of(
+    row: ComparisonRow, found: Sequence[Section], drawn: Mapping[str, Sequence[Picture]], shown: Sequence[Talk] = ()
+) -> Page:
+    """What the HTML page shows: sections, pictures above them, conversations."""
     return Page(
         title=row.name,
         facts=_facts(row),
-        sections=sections(row.summary, **prices),
-        pictures=_pictures(row.summary, **prices),
+        sections=found,
+        pictures=drawn,
         notes=notes(row.summary),
         rubric=_rubric(row),
         talks=shown,
@@ -102,19 +117,16 @@ def page_of(row: ComparisonRow, shown: Sequence[Talk] = (), **prices: float | No
 
 def talks(rec: Record, row: ComparisonRow) -> Iterator[Talk]:
     """The conversations of each agent that the leading judge scored lowest, whole, with their evidence."""
-    judge: Mapping[str, Any] = row.summary.get("judge", {})  # type: ignore[assignment]
-    agents = agents_in_order(row.summary)
-    for condition in agents:
-        for conversation_id, score in lowest(
-            rec, row.id, condition, str(judge.get("name")), "task_success", limit=_TALKS
-        ):
+    judge = judge_on(row.summary, "task_success")
+    for condition in agents_in_order(row.summary):
+        for conversation_id, score in lowest(rec, row.id, condition, judge, "task_success", limit=_TALKS):
             found = get_conversation(rec, conversation_id)
             if not found:
                 continue
             held, messages = found
             title = f"{condition}: task success {score:g}, ended at {held.terminal or 'no terminal'} ({held.ended_by})"
             judged = [
-                f"{v.judge}, {TITLES.get(v.criterion, v.criterion)}: {'missing' if v.score is None else f'{v.score:g}'}"
+                f"{v.judge}, {title_in(row.summary, v.criterion)}: {'missing' if v.score is None else f'{v.score:g}'}"
                 f" – {v.evidence.get('why') or v.evidence.get('quote') or 'no reason given'}"
                 for v in verdicts(rec, conversation_id)
             ]
@@ -125,18 +137,18 @@ def _pictures(summary: Mapping[str, Any], **prices: float | None) -> dict[str, l
     agents = agents_in_order(summary)
     glance = [
         (title, pictures.bars([(c, e.get(name), interval(e, name), 1.0 if share else 5.0) for c, e in agents.items()]))
-        for name, title, share in FIGURES
+        for name, title, share in figures_of(summary)
         if any(e.get(name) is not None for e in agents.values())
     ]
     keys = list(dict.fromkeys(key for e in agents.values() for key in e.get("distributions", {})))
     spread = [
         (
-            f"{TITLES[name]}{f' ({judge})' if judge else ''}",
+            f"{title_in(summary, name)}{f' ({judge})' if judge else ''}",
             pictures.distribution([(c, e.get("distributions", {}).get(key, {})) for c, e in agents.items()]),
         )
         for key in keys
         for judge, _, name in [key.partition("|")]
-        if name in TITLES
+        if name in MEASURED_FIGURES or name in criteria_of(summary)
     ]
     found = economy(summary, prices.get("hourly_price"), prices.get("one_time"))
     paid = {found.compiled: found.per_conversation} | {r.condition: r.dollars for r in found.rivals}

@@ -45,6 +45,11 @@ class Rubric:
         """A line a criterion, for reports."""
         return {c.id: f"{c.question} " + "; ".join(f"{n} {words}" for n, words in c.anchors) for c in self.criteria}
 
+    @property
+    def titles(self) -> list[list[str]]:
+        """Id and title of every criterion, in the order of the file."""
+        return [[c.id, c.title] for c in self.criteria]
+
 
 def load_rubric(name: str | None = None) -> Rubric:
     """The packaged rubric (`paper`, also for None), or the YAML file at this path. Raises UserError: what is wrong."""

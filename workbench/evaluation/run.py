@@ -125,7 +125,7 @@ def _config(plan: EvaluationPlan, made: Design, panel: Panel) -> dict[str, objec
     return {
         **asdict(plan),
         "judges": ["rules", *panel.judges],
-        "rubric": {"name": panel.rubric.name, "hash": panel.rubric_id, "criteria": panel.rubric.text},
+        "rubric": panel.record,
         "scenario_ids": [s.id for s in made.scenarios],
         "design": {
             "hash": made.hash,

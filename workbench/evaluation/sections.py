@@ -13,23 +13,26 @@ from workbench.evaluation.economy import Economy, dollars_of, economy
 from workbench.evaluation.paper import reference
 from workbench.evaluation.words import (
     CRITERIA,
-    FIGURES,
     MEASURED_FIGURES,
     RELIABLE,
     TITLES,
+    Summary,
     agents_in_order,
+    criteria_of,
     dollars,
     figure,
+    figures_of,
+    judge_on,
     labels_in_order,
+    lead_of,
     number,
     p_value,
     percent,
-    plain_name,
+    title_in,
     title_of,
 )
 
 Rows = list[tuple[str, ...]]
-Summary = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,13 @@ class Section:
     behind: tuple[Target | None, ...] = ()
 
 
-def sections(summary: Summary, *, hourly_price: float | None = None, one_time: float | None = None) -> list[Section]:
+People = Sequence[Mapping[str, Any]]
+"""Agreements with people as `agreement.people_agree` finds them, which no summary holds: they go on scoring."""
+
+
+def sections(
+    summary: Summary, *, hourly_price: float | None = None, one_time: float | None = None, people: People = ()
+) -> list[Section]:
     """Every table of a summary, in the order of a report. The two prices replace those it was made with."""
     found = economy(summary, hourly_price, one_time)
     made = (
@@ -71,7 +80,7 @@ def sections(summary: Summary, *, hourly_price: float | None = None, one_time: f
         deviations(summary),
         procedure(summary),
         coverage(summary),
-        agreement(summary),
+        agreement(summary, people),
         costs(summary, hourly_price),
         break_even(found),
         controls(summary),
@@ -83,27 +92,34 @@ def sections(summary: Summary, *, hourly_price: float | None = None, one_time: f
 
 def figures(summary: Summary) -> Section:
     """Means with intervals; a star where an agent differs from the one compared against, after Holm."""
-    agents = agents_in_order(summary)
+    agents, shown = agents_in_order(summary), figures_of(summary)
     rows: Rows = [("", *(title_of(c, e) for c, e in agents.items()))]
     rows += [
         (title, *(f"{figure(e, name, share)}{mark(summary, c, name)}" for c, e in agents.items()))
-        for name, title, share in FIGURES
+        for name, title, share in shown
     ]
     if any("labeller_accuracy" in e for e in agents.values()):
         rows.append(("labeller right on it", *(_labelled(e) for e in agents.values())))
     rows += [
         ("failures (task success ≤ 3)", *(_rate(e.get("failures") or {}) for e in agents.values())),
-        ("conversations (missing)", *(f"{e.get('n', '–')} ({e.get('missing', 0)})" for e in agents.values())),
+        ("conversations (missing)", *(_held(e) for e in agents.values())),
     ]
     against = summary.get("comparison", {}).get("against")
     star = f" * differs from {against}: p < .05 after Holm." if against else ""
     note = f"Means with 95% bootstrap intervals over scenarios; shares in %, scores 1–5.{star}"
-    lead = str(summary.get("judge", {}).get("name", ""))
-    targets = [Target(name, "" if share else lead) for name, _, share in FIGURES]
-    if len(rows) > len(FIGURES) + 3:
+    targets = [Target(name, judge_on(summary, name)) for name, _, _ in shown]
+    if len(rows) > len(shown) + 3:
         targets.append(Target("unknown_messages"))
         note += " Measures of an agent on which the labeller is right below 95% are UNRELIABLE."
-    return Section("figures", "Figures", note, rows, (*targets, Target("task_success", lead), Target("messages")))
+    task = Target("task_success", judge_on(summary, "task_success"))
+    return Section("figures", "Figures", note, rows, (*targets, task, Target("messages")))
+
+
+def _held(entry: Mapping[str, Any]) -> str:
+    """`200 (3)`, or `37 of 200 (0)` where not all that were planned have been begun."""
+    planned = entry.get("planned")
+    rest = f" of {planned}" if isinstance(planned, int) and planned > _all(entry) else ""
+    return f"{entry.get('n', '–')}{rest} ({entry.get('missing', 0)})"
 
 
 def _labelled(entry: Mapping[str, Any]) -> str:
@@ -114,11 +130,11 @@ def _labelled(entry: Mapping[str, Any]) -> str:
 
 
 def mark(summary: Summary, condition: str, name: str, judge: str | None = None) -> str:
-    """` *` where a test of this agent on this criterion is significant after Holm (the leading judge's by default)."""
-    lead = summary.get("judge", {}).get("name")
+    """` *` where a test of this agent on this criterion is significant after Holm (by default of the judge who stands for it)."""
+    wanted = judge or judge_on(summary, name)
     for test in summary.get("comparison", {}).get("tests", ()):
         of = test.get("judge")
-        same = of in (None, "") or of == (judge or lead)
+        same = of in (None, "") or of == wanted
         if same and test.get("agent") == condition and test.get("criterion") == name:
             return " *" if test.get("significant") else ""
     return ""
@@ -130,7 +146,7 @@ def tests(summary: Summary) -> Section:
     found: Sequence[Mapping[str, Any]] = comparison.get("tests", ())
     if not found:
         return Section("tests", "Tests", "One agent: nothing to compare.", [])
-    lead = str(summary.get("judge", {}).get("name", "–"))
+    lead = lead_of(summary)
     head = ("against", "judge", "criterion", "n", "difference", "95% interval", "d pooled", "d_z", "rank-biserial")
     rows: Rows = [(*head, "+/−/0", "p", "p (Pratt)", "p Holm", "")]
     for t in found:
@@ -139,7 +155,7 @@ def tests(summary: Summary) -> Section:
         signs = f"{t.get('plus', '–')}/{t.get('minus', '–')}/{t.get('zero', '–')}"
         ps = [p_value(t.get(k)) for k in ("p", "p_pratt", "p_holm")]
         star = "*" if t.get("significant") else "" if t.get("test") else "interval only"
-        name = TITLES.get(t["criterion"], t["criterion"])
+        name = title_in(summary, t["criterion"])
         judge = t.get("judge") or (lead if t["criterion"] in CRITERIA else "measured")
         said = (t["agent"], judge, name, str(t["n"]), number(t["difference"], 2, sign=True))
         rows.append((*said, low_high, *effects, signs, *ps, star))
@@ -159,7 +175,7 @@ def carried(summary: Summary) -> Section:
     for t in tests:
         found = t.get("equivalence")
         if found and found.get("p") is not None:
-            what = f"{TITLES.get(t['criterion'], t['criterion'])}, {t.get('judge') or 'measured'}: equal within ±{found['margin']:g}"
+            what = f"{title_in(summary, t['criterion'])}, {t.get('judge') or 'measured'}: equal within ±{found['margin']:g}"
             verdict = "yes" if found["p"] < 0.05 else "not shown"
             more = f"{t['next_n']:,} pairs find the difference seen" if t.get("next_n") else "–"
             said = f"{verdict} (p {p_value(found['p'])}, 90% {found['low']:+.2f} … {found['high']:+.2f})"
@@ -176,7 +192,7 @@ def carried(summary: Summary) -> Section:
     for name, group in (standing.get("seeds") or {}).items():
         for figure_name, m in group["means"].items():
             said = f"{number(m['mean'], 2)} [{number(m['low'], 2)}, {number(m['high'], 2)}]"
-            rows.append((name, f"{TITLES.get(figure_name, figure_name)}, over scenarios and seeds", said, "–"))
+            rows.append((name, f"{title_in(summary, figure_name)}, over scenarios and seeds", said, "–"))
     note = "Equivalence: two one-sided t-tests against the margin stated; pairs for the next run: 80% power at the d_z seen."
     return Section(
         "standing",
@@ -202,11 +218,11 @@ def judged(summary: Summary) -> Section:
     rows: Rows = [("judge", "criterion", *agents)]
     targets: list[Target] = []
     for judge in judges:
-        for name in CRITERIA:
+        for name, (title, _) in criteria_of(summary).items():
             cells = [(c, e.get("judges", {}).get(judge, {}).get(name)) for c, e in agents.items()]
             if any(found and found["n"] for _, found in cells):
                 shown = [f"{_judged(found)}{mark(summary, c, name, judge) if found else ''}" for c, found in cells]
-                rows.append((judge, TITLES[name], *shown))
+                rows.append((judge, title, *shown))
                 targets.append(Target(name, judge))
     lines = [
         f"{j['name']}: rubric {j['rubric']}, {j['n']:,} verdicts, {j['missing']:,} missing"
@@ -231,14 +247,13 @@ def weighted(summary: Summary) -> Section:
     """Means with the weights that undo a stratified design; empty for sets that were not stratified."""
     agents = agents_in_order(summary)
     rows: Rows = []
-    for name, title, share in FIGURES:
+    targets: list[Target] = []
+    for name, title, share in figures_of(summary):
         found = {c: e.get("weighted", {}).get(name) for c, e in agents.items()}
         if any(found.values()):
             rows.append((title, *(_weighted_figure(f, share) for f in found.values())))
+            targets.append(Target(name, judge_on(summary, name)))
     note = "As if the procedure's paths had been drawn uniformly: rare terminals and lengths, over-represented on purpose, weigh less."
-    lead = str(summary.get("judge", {}).get("name", ""))
-    shown = {row[0] for row in rows}
-    targets = [Target(name, "" if share else lead) for name, title, share in FIGURES if title in shown]
     return Section("weighted", "Weighted", note if rows else "", [("", *agents), *rows] if rows else [], tuple(targets))
 
 
@@ -262,9 +277,7 @@ def distributions(summary: Summary) -> Section:
         for c, e in agents.items():
             if bars := e.get("distributions", {}).get(key):
                 shown = ", ".join(f"{label}: {bars[label]}" for label in labels_in_order(bars) if bars[label])
-                rows.append(
-                    (f"{TITLES.get(name, plain_name(name))}{f' ({judge})' if judge else ''}", c, _sum(bars), shown)
-                )
+                rows.append((f"{title_in(summary, name)}{f' ({judge})' if judge else ''}", c, _sum(bars), shown))
                 targets.append(Target(name, judge, c))
     note = "Single scores, before any averaging; shares in tenths, named by their lower end."
     return Section("distributions", "Distributions", note, rows, tuple(targets))
@@ -325,13 +338,15 @@ def coverage(summary: Summary) -> Section:
     return Section("coverage", "Coverage of the graph", "", rows, tuple(targets))
 
 
-def agreement(summary: Summary, people: Sequence[Mapping[str, Any]] = ()) -> Section:
-    """Agreement of those who scored; `people` are the agreements with reviewers, which no summary holds."""
+def agreement(summary: Summary, people: People = ()) -> Section:
+    """Agreement of those who scored: judges with each other, and with `people`."""
     found: Sequence[Mapping[str, Any]] = (*summary.get("agreement", ()), *people)
     note = "Krippendorff's α (ordinal) and quadratically weighted κ with 95% bootstrap intervals over conversations."
     if people:
-        note += " People pass or flag (before seeing another's decision); a judge passes a task success above 3 (nominal α)."
-    lead = str(summary.get("judge", {}).get("name", ""))
+        note += (
+            " People's scores are compared criterion by criterion. Where they pass or flag (before seeing another's"
+            " decision), a judge passes a task success above 3 (nominal α)."
+        )
     if not found:
         alone = [j["name"] for j in summary.get("judges", ())]
         said = f"Only {alone[0]} scored: there is no agreement to report." if len(alone) == 1 else ""
@@ -339,7 +354,7 @@ def agreement(summary: Summary, people: Sequence[Mapping[str, Any]] = ()) -> Sec
     rows: Rows = [("criterion", "who", "n", "alpha", "kappa", "the same score")]
     rows += [
         (
-            TITLES.get(a["criterion"], plain_name(a["criterion"])),
+            title_in(summary, a["criterion"]),
             " · ".join(a["who"]),
             str(a["n"]),
             _with(a["alpha"], a["alpha_interval"]),
@@ -349,7 +364,7 @@ def agreement(summary: Summary, people: Sequence[Mapping[str, Any]] = ()) -> Sec
         for a in found
     ]
     targets = [
-        Target("task_success", lead)
+        Target("task_success", judge_on(summary, "task_success"))
         if a["criterion"] == "failure"
         else Target(a["criterion"], a["who"][0], differ="judges")
         for a in found
@@ -447,8 +462,10 @@ def missing(summary: Summary) -> Section:
     rows: Rows = []
     for c, e in agents_in_order(summary).items():
         rows.append((c, "conversations broken by infrastructure", str(e.get("missing", 0)), f"of {_all(e)}"))
+        if (planned := e.get("planned") or 0) > _all(e):
+            rows.append((c, "conversations not held yet", str(planned - _all(e)), f"of {planned}"))
         rows += [
-            (c, f"{TITLES.get(name, plain_name(name))}, scenarios without a value", str(i["missing"]), f"of {_n(i)}")
+            (c, f"{title_in(summary, name)}, scenarios without a value", str(i["missing"]), f"of {_n(i)}")
             for name, i in e.get("intervals", {}).items()
             if i.get("missing")
         ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.evaluation import statistics
 from workbench.evaluation.assess import MEASURES
-from workbench.evaluation.rules import CRITERIA, FAILURE_AT_MOST
+from workbench.evaluation.rules import FAILURE_AT_MOST
 from workbench.evaluation.tables import MEASURED, Tables
 from workbench.store.record import Record
 from workbench.store.rows import RunRow, ScoreRow
@@ -24,9 +24,9 @@ def standing(
 ) -> dict[str, Any]:
     """The parts as plain JSON; one that there is nothing to say about is empty.
 
-    `runs` maps a condition to the training run behind it. Success is a task success above 3 by the leading judge.
+    `runs` maps a condition to the training run behind it. Success is a task success above 3 by the judge who stands for it.
     """
-    judged = scores(rec, comparison_id, criterion=TASK, judge=tables.lead)
+    judged = scores(rec, comparison_id, criterion=TASK, judge=tables.judge_on(TASK))
     reference = next((c for c in order if c.startswith("compiled")), order[0] if order else None)
     others = [c for c in order if c != reference] if reference else []
     return {
@@ -113,7 +113,7 @@ def seed_groups(runs: Mapping[str, RunRow]) -> dict[str, list[str]]:
 
 def seeds(tables: Tables, group: Sequence[str], order: Sequence[str]) -> dict[str, Any]:
     """Figures of the recipe itself, scenarios and seeds both drawn anew: means, and differences to every other agent."""
-    wanted = [*((MEASURED, name) for name in MEASURES), *((tables.lead, name) for name in CRITERIA)]
+    wanted = [*((MEASURED, name) for name in MEASURES), *((judge, name) for name, judge in tables.headline.items())]
     means: dict[str, Any] = {}
     gaps: dict[str, dict[str, Any]] = defaultdict(dict)
     for judge, name in wanted:

@@ -28,9 +28,11 @@ from workbench.evaluation.economy import one_time_of
 from workbench.evaluation.pairs import compare
 from workbench.evaluation.plan import is_untrained
 from workbench.evaluation.rules import CRITERIA, FAILURE_AT_MOST, JUDGE, RUBRIC, RUBRIC_HASH
-from workbench.evaluation.standing import standing
+from workbench.evaluation.standing import TASK, standing
+from workbench.evaluation.statement import statement
 from workbench.evaluation.tables import HUMAN, MEASURED, Tables, histogram, mean, tables_of
 from workbench.evaluation.walks import set_coverage, trained_runs, walked
+from workbench.evaluation.words import planned_of, rubric_titles
 from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.dialogues import DialogueFilter, iterate_dialogues
@@ -40,7 +42,6 @@ from workbench.store.scenarios import get_scenario
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import Workflow
 
-STATEMENT = "This shows that the procedure was learnt from the dialogues; it says nothing about frontier models."
 ASIDE = ("unknown_messages", "rules_kept", "user_errors")
 """Measures that stand aside: no test is made of them."""
 _LABELLED_DIALOGUES = 200
@@ -60,7 +61,9 @@ def summarise(
     order = list(held)
     scenarios = _scenarios(rec, held)
     named = row.config.get("judges")
-    tables = tables_of(rec, comparison_id, [str(n) for n in named] if isinstance(named, list | tuple) else [])
+    titles = rubric_titles(row.config)
+    named = [str(n) for n in named] if isinstance(named, list | tuple) else []
+    tables = tables_of(rec, comparison_id, named, [*CRITERIA, *titles])
     controls = [*run_controls(assessor, list(scenarios.values())), *_oracle_controls(tables)]
     hidden = failed_measures(controls)
     labelled = {c: accuracy(assessor.labeller, assessor.workflow, _talks(rec, held[c])) for c in order if c != "oracle"}
@@ -75,7 +78,7 @@ def summarise(
         | {"weighted": _weighted(c, tables, weights, hidden)}
         | _labelled(labelled.get(c))
         | _costs(costs[c], cheaper[c])
-        | {"walks": walks.get(c, {})}
+        | {"walks": walks.get(c, {}), "planned": planned_of(row.config, held[c][0].agent)}
         for c in order
     }
     summary = {
@@ -90,6 +93,7 @@ def summarise(
         "not_reported": sorted(hidden),
         "judge": _judge(tables.judges[0] if tables.judges else JudgeRow(JUDGE, RUBRIC_HASH, 0, 0, 0), tables),
         "judges": [_judge(judge, tables) for judge in tables.judges],
+        "criteria": [[name, titles.get(name, ""), judge] for name, judge in tables.headline.items()],
         "agreement": plain(judges_agree(rec, comparison_id)),
         "standing": standing(rec, comparison_id, order, tables, runs),
         "rubric": _rubric(row, tables.lead),
@@ -99,7 +103,7 @@ def summarise(
         "user": row.config.get("user"),
         "scenarios": len(scenarios),
         "provenance": _provenance(row, held, scenarios),
-        "statement": STATEMENT,
+        "statement": statement(agents, str(row.config.get("user") or ""), [judge.judge for judge in tables.judges]),
     }
     found: dict[str, Any] = json.loads(json.dumps(summary))  # the same whether fresh or read back from the record
     return found
@@ -158,7 +162,7 @@ def _agent(
 ) -> dict[str, Any]:
     """The entry of one agent: means with intervals, distributions, failures, and the same by deviation.
 
-    Its measures and the leading judge's criteria stand in the entry itself, every judge's under `judges`.
+    Its measures and each criterion by the judge who stands for it are in the entry itself, every judge's under `judges`.
     """
     done = [r for r in rows if r.status == "done"]
     entry: dict[str, Any] = {
@@ -174,15 +178,15 @@ def _agent(
     entry["judges"] = {
         judge.judge: {
             name: _figure(tables, condition, judge.judge, name)
-            for name in CRITERIA
+            for name in tables.criteria(judge.judge)
             if not (judge.judge == JUDGE and name in hidden)
         }
         for judge in tables.judges
     }
-    for name in CRITERIA:
-        _put(entry, intervals, name, entry["judges"].get(tables.lead, {}).get(name))
+    for name, judge_name in tables.headline.items():
+        _put(entry, intervals, name, entry["judges"].get(judge_name, {}).get(name))
     entry["intervals"] = intervals
-    task = [v for v in tables.values(condition, tables.lead, "task_success") if v is not None]
+    task = [v for v in tables.values(condition, tables.judge_on(TASK), TASK) if v is not None]
     entry["failures"] = asdict(statistics.proportion(sum(v <= FAILURE_AT_MOST for v in task), len(task)))
     entry["by_deviation"] = _by_deviation(condition, tables, scenarios, hidden)
     entry["distributions"] = {
@@ -221,7 +225,7 @@ def _by_deviation(
     for scenario_id in tables.of(condition, MEASURED, "right_terminal"):
         for kind in scenarios[scenario_id].deviations or ("none",) if scenario_id in scenarios else ():
             groups[kind].append(scenario_id)
-    wanted = [(MEASURED, name) for name in MEASURES if name not in hidden] + [(tables.lead, "task_success")]
+    wanted = [(MEASURED, name) for name in MEASURES if name not in hidden] + [(tables.judge_on(TASK), TASK)]
     return {
         kind: {"n": len(ids)}
         | {name: mean(tables.of(condition, judge, name).get(s) for s in ids) for judge, name in wanted}
@@ -239,7 +243,9 @@ def _judge(row: JudgeRow, tables: Tables) -> dict[str, Any]:
         "human": row.judge.startswith(HUMAN),
         "n": row.n,
         "missing": row.missing,
-        "not_judged": [name for name in CRITERIA if name not in scored] if scored else ["naturalness"],
+        "not_judged": [name for name in tables.criteria(row.judge) if name not in scored]
+        if scored
+        else ["naturalness"],
     }
 
 
@@ -255,7 +261,7 @@ def _weighted(
 ) -> dict[str, dict[str, Any]]:
     """Means as if the procedure's paths had been drawn uniformly, where the set is stratified and has weights."""
     found: dict[str, dict[str, Any]] = {}
-    for judge, name in [*((MEASURED, name) for name in MEASURES), *((tables.lead, name) for name in CRITERIA)]:
+    for name, judge in {**dict.fromkeys(MEASURES, MEASURED), **tables.headline}.items():
         cells = {s: v for s, v in tables.of(condition, judge, name).items() if s in weights}
         if cells and not (name in hidden and judge in (MEASURED, JUDGE)):
             mean_of = statistics.weighted_mean(list(cells.values()), [weights[s] for s in cells])

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.evaluation.rules import JUDGE, RUBRIC_HASH
+from workbench.evaluation.rules import CRITERIA, JUDGE, RUBRIC_HASH
 from workbench.store.record import Record
 from workbench.store.rows import JudgeRow
 from workbench.store.verdicts import judges, scores
@@ -30,6 +30,8 @@ class Tables:
     """How often each single score was given, before any averaging; None counts the missing ones."""
     judges: tuple[JudgeRow, ...]
     """The judges, the leading one first; rubrics that are no longer in force are left out."""
+    order: tuple[str, ...] = CRITERIA
+    """Criteria in the order in which they are shown; others follow by name."""
 
     @property
     def lead(self) -> str:
@@ -45,12 +47,28 @@ class Tables:
         return list(self.of(condition, judge, criterion).values())
 
     def criteria(self, judge: str) -> list[str]:
-        """What a judge scored, by name."""
-        return sorted({criterion for _, of, criterion in self.cells if of == judge})
+        """What a judge was asked for, in order."""
+        place = {name: at for at, name in enumerate(self.order)}
+        asked = {criterion for _, of, criterion in self.cells if of == judge}
+        return sorted(asked, key=lambda name: (place.get(name, len(place)), name))
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """Criterion → the judge whose scores stand for it: the first who was asked for it. The leading one's come first."""
+        found: dict[str, str] = {}
+        for row in self.judges:
+            for criterion in self.criteria(row.judge):
+                found.setdefault(criterion, row.judge)
+        return found
+
+    def judge_on(self, criterion: str) -> str:
+        """The judge whose scores stand for a criterion."""
+        return self.headline.get(criterion, self.lead)
 
 
-def tables_of(rec: Record, comparison_id: str, named: Sequence[str] = ()) -> Tables:
-    """Read the scores of a comparison once. `named` are the judges in the order in which the comparison names them."""
+def tables_of(rec: Record, comparison_id: str, named: Sequence[str] = (), order: Sequence[str] = CRITERIA) -> Tables:
+    """Read the scores of a comparison once. `named` are the judges in the order in which the comparison names them,
+    `order` the criteria in that of its rubric."""
     in_force = rubrics_in_force(judges(rec, comparison_id), named)
     rubric = {row.judge: row.rubric_hash for row in in_force}
     grouped: dict[tuple[str, str, str], dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
@@ -61,7 +79,7 @@ def tables_of(rec: Record, comparison_id: str, named: Sequence[str] = ()) -> Tab
             grouped[key][score.scenario_id].append(score.value)
             counts[key][score.value] += 1
     cells = {key: {scenario: mean(values) for scenario, values in by.items()} for key, by in grouped.items()}
-    return Tables(cells, counts, tuple(in_force))
+    return Tables(cells, counts, tuple(in_force), tuple(order))
 
 
 def rubrics_in_force(found: Iterable[JudgeRow], named: Sequence[str] = ()) -> list[JudgeRow]:

@@ -61,7 +61,7 @@ def walked(rec: Record, workflow: Workflow, comparison_id: str, where: Mapping[s
     extra: Counter[str] = Counter()
     for row in measures(rec, comparison_id=comparison_id, name="fitness"):
         condition, detail = where.get(row.conversation_id, ""), _detail(row.detail)
-        edges[condition].append(detail.get("edges", ()))
+        edges[condition].append(detail.get("walked", detail.get("edges", ())))  # older records know only the alignment
         skipped[condition].update(detail.get("skipped", ()))
         extra[condition] += len(detail.get("extra", ()))
     hubs: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)

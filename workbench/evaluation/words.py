@@ -22,7 +22,57 @@ RELIABLE = 0.95
 """The labeller's accuracy below which measures of adherence are not to be relied on (decision 13)."""
 MEASURED_FIGURES = tuple(name for name, _, share in FIGURES if share)
 CRITERIA = tuple(name for name, _, share in FIGURES if not share)
-"""What judges score."""
+"""What judges score by the paper's rubric."""
+Summary = Mapping[str, Any]
+
+
+def criteria_of(summary: Summary) -> dict[str, tuple[str, str]]:
+    """Criterion → its title and the judge whose scores stand for it, the leading judge's first; of an own rubric too."""
+    lead = lead_of(summary)
+    found = summary.get("criteria") or [(name, "", lead) for name in CRITERIA]
+    return {name: (TITLES.get(name) or title or plain_name(name), judge) for name, title, judge in found}
+
+
+def rubric_titles(config: Mapping[str, Any]) -> dict[str, str]:
+    """Id → title of the criteria of the rubric that a comparison's models judge by, in its order."""
+    rubric = config.get("rubric")
+    found = rubric.get("titles") if isinstance(rubric, Mapping) else None
+    return {str(name): str(title) for name, title in found} if isinstance(found, list | tuple) else {}
+
+
+def planned_of(config: Mapping[str, Any], agent: str) -> int | None:
+    """How many conversations a comparison holds with an agent in all; None where its configuration does not say."""
+    ids, repetitions = config.get("scenario_ids"), config.get("repetitions")
+    limits = config.get("limits")
+    if not isinstance(ids, list | tuple) or not isinstance(repetitions, int):
+        return None
+    limit = limits.get(agent) if isinstance(limits, Mapping) else None
+    return min(len(ids), limit if isinstance(limit, int) else len(ids)) * repetitions
+
+
+def figures_of(summary: Summary) -> list[tuple[str, str, bool]]:
+    """As FIGURES, with the criteria that this comparison's judges really scored; another than the leading judge is named."""
+    lead = lead_of(summary)
+    measured = [figure for figure in FIGURES if figure[2]]
+    return measured + [
+        (name, title if judge == lead else f"{title} ({judge})", False)
+        for name, (title, judge) in criteria_of(summary).items()
+    ]
+
+
+def lead_of(summary: Summary) -> str:
+    """The judge whose scores lead the report."""
+    return str((summary.get("judge") or {}).get("name") or "rules")
+
+
+def judge_on(summary: Summary, name: str) -> str:
+    """Who stands for a figure: a criterion's judge, "" where it is measured."""
+    return "" if name in MEASURED_FIGURES else criteria_of(summary).get(name, ("", lead_of(summary)))[1]
+
+
+def title_in(summary: Summary, name: str) -> str:
+    """What a figure is called."""
+    return TITLES.get(name) or criteria_of(summary).get(name, (plain_name(name), ""))[0]
 
 
 def title_of(condition: str, entry: Mapping[str, Any]) -> str:

@@ -142,6 +142,7 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], limiter
             while more and failed is None and len(active) < limiter.width:
                 try:
                     active.add(asyncio.ensure_future(_run(work, next(source))))
+                    await asyncio.sleep(0)  # begun one after another they stay apart; begun at once, all wait for all
                 except StopIteration:
                     more = False
                 except Exception as error:  # the source's own, a request to stop, say

@@ -40,6 +40,13 @@ def verdicts(rec: Record, conversation_id: str | None = None, comparison_id: str
     return [_verdict(row) for row in rows]
 
 
+def scored_by_people(rec: Record, comparison_id: str) -> list[str]:
+    """The conversations of a comparison on which a person (a judge named `human:…`) gave a verdict."""
+    sql = """SELECT DISTINCT c.id AS id FROM conversations c JOIN verdicts v ON v.conversation_id = c.id
+             WHERE c.comparison_id = ? AND v.judge >= 'human:' AND v.judge < 'human;' ORDER BY c.rowid"""
+    return [row["id"] for row in rec.query(sql, (comparison_id,))]
+
+
 def put_measures(rec: Record, rows: Iterable[MeasureRow]) -> None:
     """Keep measures, over older ones of the same name: they can be computed again at any time."""
     values = (

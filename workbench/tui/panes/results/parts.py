@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from workbench.evaluation.economy import economy
 from workbench.evaluation.sections import Section, Target, agreement, facts, notes, sections
-from workbench.evaluation.words import TITLES, agents_in_order, dollars, labels_in_order
+from workbench.evaluation.words import agents_in_order, dollars, judge_on, labels_in_order, title_in
 from workbench.home import Home
 from workbench.store.rows import ComparisonRow
 from workbench.tui.effects import reader
@@ -140,7 +140,7 @@ def quality_plot(summary: Mapping[str, Any]) -> Part:
         for at, (c, (x, y)) in enumerate(points.items())
     )
     unit = "dollars a conversation" if by_dollars else "wall seconds a conversation (fewer than two prices are known)"
-    note = line((f"up: task success, 1–5 ({summary.get('judge', {}).get('name')}); right: {unit}", "dim"),
+    note = line((f"up: task success, 1–5 ({judge_on(summary, 'task_success')}); right: {unit}", "dim"),
                 (", logarithmic" if logarithmic else "", "dim"))  # fmt: skip
 
     def label(value: float) -> str:
@@ -192,7 +192,7 @@ def histogram(summary: Mapping[str, Any], measure: str | None) -> Part:
         rows.append(Row(label, tuple(cells)))
         targets[label] = Target(criterion, judge)
     columns = (Column("score", 8), *(Column(c, 18) for c in found))
-    title = f"Distribution of {TITLES.get(criterion, criterion.replace('_', ' '))}" + (f" ({judge})" if judge else "")
+    title = f"Distribution of {title_in(summary, criterion)}" + (f" ({judge})" if judge else "")
     note = line(("single scores, before averaging; the figure is the one under the cursor of the matrix", "dim"))
     return Part(title, (note,), columns, tuple(rows), targets)
 

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 
+from workbench.evaluation.words import judge_on
 from workbench.jobs.folder import Job
 from workbench.store.behind import Differ, Figure
 from workbench.store.rows import ComparisonRow
@@ -346,7 +347,7 @@ class ResultsPane(Reviewing, Pane):
             criterion, judge = view.measure_of(self.state.measure)
             label = "failures" if criterion == "failures" else ""
             if label:
-                criterion, judge = "task_success", str(view.lead_of(self._matrix.summary))
+                criterion, judge = "task_success", judge_on(self._matrix.summary, "task_success")
             self.state = states.behind_chosen(self.state, criterion, judge, among=self.state.agent, label=label)
             self._open()
             self.query_one("#behind").focus()

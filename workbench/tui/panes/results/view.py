@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.evaluation.sections import mark
-from workbench.evaluation.words import CRITERIA, FIGURES, TITLES, agents_in_order
+from workbench.evaluation.words import FIGURES, TITLES, agents_in_order, criteria_of, judge_on, plain_name
 from workbench.home import Home
 from workbench.store.comparisons import comparisons, get_comparison
 from workbench.store.rows import ComparisonRow, SummaryRow
@@ -66,10 +66,15 @@ class Matrix:
         """The comparison's summary, empty while it is running."""
         return self.comparison.summary
 
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """What the criteria are called, those of an own rubric too."""
+        return {name: title for name, (title, _) in criteria_of(self.summary).items()}
+
     def row(self, measure: tuple[str, str], selected: str | None, wide: bool) -> Row:
         """A row of the matrix; the figure in the selected column stands between brackets."""
         criterion, judge = measure
-        title = TITLES.get(criterion, criterion.replace("_", " "))
+        title = self.titles.get(criterion) or TITLES.get(criterion, plain_name(criterion))
         name: Line = ((title, "plain"), (f"  {judge}" if judge else "", "dim"))
         cells = [
             figure_cell(criterion, self.figures.get((criterion, judge, c)), c == selected, wide)
@@ -151,11 +156,11 @@ def _summed_up(row: ComparisonRow, title: str) -> Matrix:
     for condition, entry in agents.items():
         for name in MEASURES:
             _put(figures, measures, row, (name, ""), condition, _own(entry, name))
-    for at, name in enumerate(judges):
-        for criterion in CRITERIA:
+    for name in judges:
+        for criterion in criteria_of(row.summary):
             for condition, entry in agents.items():
                 judged = _mapping(_mapping(entry.get("judges")).get(name)).get(criterion)
-                found = _mapping(judged) or (_own(entry, criterion) if at == 0 else {})
+                found = _mapping(judged) or (_own(entry, criterion) if name == judge_on(row.summary, criterion) else {})
                 _put(figures, measures, row, (criterion, name), condition, found)
     for name, unit in COSTS:
         for condition, entry in agents.items():
@@ -269,8 +274,3 @@ def measure_of(row_id: str) -> tuple[str, str]:
 def columns_of(conditions: Sequence[str]) -> list[str]:
     """Column titles: condition names, cleaned."""
     return [clean_line(agent_name(condition), 40) for condition in conditions]
-
-
-def lead_of(summary: Mapping[str, Any]) -> str:
-    """The judge whose scores lead: those that failures are counted by."""
-    return str(_mapping(summary.get("judge")).get("name") or "rules")
