@@ -19,3 +19,9 @@ def home(tmp_path: Path) -> Home:
 def no_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's own config file decides how a test ends."""
     monkeypatch.setenv("WORKBENCH_CONFIG", str(tmp_path_factory.getbasetemp() / "none.toml"))
+
+
+@pytest.fixture(autouse=True)
+def own_queue(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training jobs of a test wait for nobody else's on this machine."""
+    monkeypatch.setenv("WORKBENCH_QUEUE", str(tmp_path_factory.mktemp("queue")))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,10 +11,18 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import UserError
-from workbench.home import Home
 from workbench.training import turns
 from workbench.training.readings import Device
 from workbench.training.turns import turn
+
+
+@pytest.fixture(autouse=True)
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which this test's user queues, whatever the home."""
+    monkeypatch.delenv(turns.QUEUE_VARIABLE)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path / f"workbench-{os.getuid()}"
 
 
 def cards(count: int) -> Callable[[], list[Device]]:
@@ -23,15 +32,15 @@ def cards(count: int) -> Callable[[], list[Device]]:
 class Waiting(threading.Thread):
     """Somebody who waits for a turn, keeps it until told to go, and writes down its places."""
 
-    def __init__(self, home: Home, needed: int = 1) -> None:
+    def __init__(self, needed: int = 1) -> None:
         super().__init__(daemon=True)
-        self.home, self.needed = home, needed
+        self.needed = needed
         self.places: list[int] = []
         self.cards: tuple[int, ...] | None = None
         self.go = threading.Event()
 
     def run(self) -> None:
-        with turn(self.home, self.needed, self.places.append, lambda: time.sleep(0.005)) as self.cards:
+        with turn(self.needed, self.places.append, lambda: time.sleep(0.005)) as self.cards:
             assert self.go.wait(30)
 
     def reach(self, place: int) -> None:
@@ -41,8 +50,8 @@ class Waiting(threading.Thread):
             time.sleep(0.005)
 
 
-def begin(home: Home, needed: int = 1) -> Waiting:
-    made = Waiting(home, needed)
+def begin(needed: int = 1) -> Waiting:
+    made = Waiting(needed)
     made.start()
     return made
 
@@ -53,12 +62,12 @@ def end(*everyone: Waiting) -> None:
         one.join(30)
 
 
-def test_jobs_come_to_their_turn_in_the_order_of_their_coming(home: Home) -> None:
-    first = begin(home)
+def test_jobs_come_to_their_turn_in_the_order_of_their_coming(queue: Path) -> None:
+    first = begin()
     first.reach(0)
-    second = begin(home)
+    second = begin()
     second.reach(1)
-    third = begin(home)
+    third = begin()
     third.reach(2)
     assert first.cards is None
     end(first)
@@ -68,19 +77,16 @@ def test_jobs_come_to_their_turn_in_the_order_of_their_coming(home: Home) -> Non
     third.reach(0)
     end(third)
     assert third.places == [2, 1, 0]
-    assert not list((home.state / "queue").glob("*.ticket"))
+    assert not list(queue.glob("*.ticket"))
 
 
-def test_each_gets_the_gpus_it_needs_and_nobody_overtakes(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_gets_the_gpus_it_needs_and_nobody_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "devices", cards(3))
-    monkeypatch.setenv(turns.QUEUE_VARIABLE, str(tmp_path / "queue"))
-    one = begin(home)
+    one = begin()
     one.reach(0)
-    three = begin(home, 3)
+    three = begin(3)
     three.reach(1)
-    late = begin(home)
+    late = begin()
     late.reach(2)  # two cards are free, but the one that wants three came first
     assert one.cards == (0,)
     end(one)
@@ -91,17 +97,17 @@ def test_each_gets_the_gpus_it_needs_and_nobody_overtakes(
     end(late)
 
 
-def test_more_gpus_than_there_are_is_an_error(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "devices", cards(2))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    with pytest.raises(UserError, match="wants 2 GPUs, this machine shows 1"), turn(home, 2, print, lambda: None):
+    with pytest.raises(UserError, match="wants 2 GPUs, this machine shows 1"), turn(2, print, lambda: None):
         pass
 
 
-def test_a_process_that_dies_in_the_queue_or_at_its_turn_holds_nobody_up(home: Home) -> None:
+def test_a_process_that_dies_in_the_queue_or_at_its_turn_holds_nobody_up() -> None:
     code = (
-        "import sys, time; from pathlib import Path; from workbench.home import Home; from workbench.training.turns import turn\n"
-        f"with turn(Home(Path({str(home.root)!r})), 1, lambda place: print(place, flush=True), lambda: time.sleep(0.005)):\n"
+        "import time; from workbench.training.turns import turn\n"
+        "with turn(1, lambda place: print(place, flush=True), lambda: time.sleep(0.005)):\n"
         "    time.sleep(600)"
     )
     both = []
@@ -113,7 +119,7 @@ def test_a_process_that_dies_in_the_queue_or_at_its_turn_holds_nobody_up(home: H
     for child in both:
         child.kill()
         child.communicate()
-    mine = begin(home)
+    mine = begin()
     mine.reach(0)
     end(mine)
 
@@ -124,15 +130,29 @@ def test_several_machines_share_a_runs_processes(monkeypatch: pytest.MonkeyPatch
     assert turns.cards_needed(8) == 4
 
 
-def test_whoever_gives_up_leaves_the_queue(home: Home) -> None:
-    first = begin(home)
+def test_whoever_gives_up_leaves_the_queue() -> None:
+    first = begin()
     first.reach(0)
 
     def give_up() -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), turn(home, 1, lambda place: None, give_up):
+    with pytest.raises(KeyboardInterrupt), turn(1, lambda place: None, give_up):
         pass
-    second = begin(home)
+    second = begin()
     second.reach(1)
     end(first, second)
+
+
+def test_a_queue_that_others_can_write_to_is_not_used(queue: Path, tmp_path: Path) -> None:
+    queue.symlink_to(tmp_path)
+    with pytest.raises(UserError, match="open to others: set WORKBENCH_QUEUE"), turn(1, print, lambda: None):
+        pass
+    queue.unlink()
+    queue.mkdir()
+    queue.chmod(0o777)
+    with pytest.raises(UserError, match="open to others"), turn(1, print, lambda: None):
+        pass
+    queue.chmod(0o700)
+    end(begin())
+    assert queue.stat().st_mode & 0o777 == 0o700

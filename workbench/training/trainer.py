@@ -26,7 +26,7 @@ def main(ctx: JobContext) -> dict[str, Any]:
         ctx.sleep(1.0)
         ctx.check()
 
-    with turn(ctx.home, cards_needed(recipe.processes), lambda place: ctx.event("queue", place=place), pause) as cards:
+    with turn(cards_needed(recipe.processes), lambda place: ctx.event("queue", place=place), pause) as cards:
         if cards is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, cards))
         note_run(ctx.home, ctx.id, "running")

@@ -1,14 +1,15 @@
 """Training jobs take turns: first come, first served, each with the GPUs it needs; on processors one at a time.
 
 Whoever waits holds a lock on a ticket whose name says when it came, whoever trains a lock on each of its cards. The kernel
-drops a lock when its process ends, however it ends, so a crash leaves nothing to clear away. GPUs are shared by all of a
-user's homes on a machine, processors within a home (or within WORKBENCH_QUEUE, a folder).
+drops a lock when its process ends, however it ends, so a crash leaves nothing to clear away. All of a user's homes on a machine
+share one queue, a folder under the temporary one; WORKBENCH_QUEUE names another.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.errors import UserError
-from workbench.home import Home
 from workbench.training.readings import devices
 
 QUEUE_VARIABLE = "WORKBENCH_QUEUE"
@@ -33,7 +33,7 @@ def cards_needed(processes: int) -> int:
 
 @contextmanager
 def turn(
-    home: Home, needed: int, tell: Callable[[int], None], pause: Callable[[], None]
+    needed: int, tell: Callable[[int], None], pause: Callable[[], None]
 ) -> Iterator[tuple[int, ...] | None]:
     """Wait for `needed` GPUs and yield their numbers, or for this machine's processors and yield None.
 
@@ -43,7 +43,7 @@ def turn(
     cards = visible_cards(sum(d.gpu for d in devices()))
     if cards and needed > len(cards):
         raise UserError(f"the run wants {needed} GPUs, this machine shows {len(cards)}: set processes to {len(cards)}")
-    with _queued(_folder(home, bool(cards)), cards or (0,), needed if cards else 1, tell, pause) as taken:
+    with _queued(_folder(), cards or (0,), needed if cards else 1, tell, pause) as taken:
         yield taken if cards else None
 
 
@@ -55,14 +55,16 @@ def visible_cards(count: int) -> tuple[int, ...]:
     return tuple(int(n) for n in named.split(",") if n.strip().isdigit() and int(n) < count)
 
 
-def _folder(home: Home, gpus: bool) -> Path:
+def _folder() -> Path:
+    """Where this user's jobs on this machine queue, whatever their home."""
     if chosen := os.environ.get(QUEUE_VARIABLE):
-        folder = Path(chosen)
-    elif gpus:
-        folder = Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
-    else:
-        folder = home.make().state / "queue"
+        Path(chosen).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(chosen)
+    folder = Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    there = folder.lstat()
+    if there.st_uid != os.getuid() or not stat.S_ISDIR(there.st_mode) or there.st_mode & 0o022:
+        raise UserError(f"{folder} is open to others: set {QUEUE_VARIABLE} to a folder of yours")
     return folder
 
 
