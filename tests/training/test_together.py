@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +27,16 @@ from workbench.training.recipe import recipe_dict
 SMALL = dataclasses.replace(RECIPE, max_tokens_trained=12_000, batch_tokens=4000, learning_rate=3e-3, save_every=2)
 
 
-def run(home: Home, tiny: Path, name: str, **change: Any) -> tuple[dict[str, Any], dict[int, float], Path]:
-    """A training job in this process; its result, losses by step, and folder."""
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def run(
+    home: Home, tiny: Path, name: str, second: Callable[[Path], subprocess.Popen[str]] | None = None, **change: Any
+) -> tuple[dict[str, Any], dict[int, float], Path]:
+    """A training job in this process, beside what `second` starts for its folder; its result, losses by step, and folder."""
     from workbench.training.trainer import main
 
     folder = home.jobs / (name * 16)
@@ -32,20 +46,20 @@ def run(home: Home, tiny: Path, name: str, **change: Any) -> tuple[dict[str, Any
     write_job(Job(folder.name, "train", name, args, folder, 0.0, 1, None, str(Path.cwd())))
     with connect(home) as record:
         put_run(record, RunRow(folder.name, name, folder.name, "d" * 16, None, args["recipe"]))
+    beside = second(folder) if second else None
     result = main(JobContext(home, folder, args, EventWriter(folder / "events.jsonl")))
+    if beside:
+        told, _ = beside.communicate(timeout=60)
+        assert beside.returncode == 0, told
     found = {e["step"]: e["loss"] for e in read_events(folder / "events.jsonl")[0] if e["type"] == "metric"}
     return result, found, folder
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("shard", [False, True], ids=["whole weights in each", "sharded (FSDP2)"])
-def test_two_processes_learn_what_one_learns(
-    home: Home, tiny: Path, shard: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_learn_what_one_learns(home: Home, tiny: Path, shard: bool) -> None:
     from transformers import AutoModelForCausalLM
 
-    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     fill(home)
     one, alone, folder = run(home, tiny, "1")
     both, together, other = run(home, tiny, "2", processes=2, shard=shard)
@@ -59,11 +73,7 @@ def test_two_processes_learn_what_one_learns(
 
 @pytest.mark.long
 @pytest.mark.parametrize("shard", [False, True], ids=["whole weights in each", "sharded (FSDP2)"])
-def test_two_processes_stopped_and_resumed_end_the_same(
-    home: Home, tiny: Path, shard: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_two_processes_stopped_and_resumed_end_the_same(home: Home, tiny: Path, shard: bool) -> None:
     fill(home)
     _, whole, _ = run(home, tiny, "1", processes=2, shard=shard)
     (home.jobs / ("2" * 16)).mkdir()
@@ -74,3 +84,42 @@ def test_two_processes_stopped_and_resumed_end_the_same(
     again, rest, _ = run(home, tiny, "2", processes=2, shard=shard)
     assert again["status"] == "done"
     assert rest == whole
+
+
+def words_of_the_manual() -> tuple[str, list[str]]:
+    """What docs/training.md says: the words for the first machine's environment, and the second machine's command."""
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (environment,) = re.findall(r'export WORKBENCH_ACCELERATE="(.*)"', text)
+    (command,) = re.findall(r"^accelerate launch(?:.*\\\n)+.*$", text, re.MULTILINE)
+    return environment, shlex.split(command.replace("\\\n", " "))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shard", [False, True], ids=["whole weights in each", "sharded (FSDP2)"])
+def test_two_machines_learn_what_one_process_learns(
+    home: Home, tiny: Path, shard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manual's commands with 2 processes for its 8, and loopback for its network."""
+    fill(home)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment, command = words_of_the_manual()
+    theirs = {"192.168.1.10": "127.0.0.1", "29500": port, "8": "2"}
+    assert theirs.keys() <= {*command}
+    assert {*theirs} - {"8"} <= {*environment.split()}
+    monkeypatch.setenv("WORKBENCH_ACCELERATE", " ".join(theirs.get(word, word) for word in environment.split()))
+
+    def second(folder: Path) -> subprocess.Popen[str]:
+        assert command[:2] == ["accelerate", "launch"]
+        assert command[-1].startswith("/")
+        words = [theirs.get(word, word) for word in command[2:-1]]
+        program = [sys.executable, "-m", "accelerate.commands.launch", *words, str(folder)]
+        return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    both, together, _ = run(home, tiny, "2", second, processes=2, shard=shard)
+    monkeypatch.delenv("WORKBENCH_ACCELERATE")
+    one, alone, _ = run(home, tiny, "1")
+    assert together.keys() == alone.keys()
+    assert [together[s] for s in sorted(together)] == pytest.approx([alone[s] for s in sorted(alone)], rel=2e-4)
+    assert both["dev_loss"] == pytest.approx(one["dev_loss"], rel=2e-4)

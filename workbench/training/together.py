@@ -76,20 +76,14 @@ def train_together(ctx: JobContext, processes: int, report: Any) -> dict[str, An
 
 
 def launch_command(processes: int, folder: Path) -> list[str]:
-    """`accelerate launch` on GPUs; on processors, which it would start with mpirun, the launcher beneath it."""
-    from workbench.training.readings import devices
+    """`accelerate launch` with what MACHINES_VARIABLE adds; without GPUs its processes meet over gloo (`loop.py`).
 
-    mine = [str(folder)]
-    if devices()[0].gpu:
-        extra = os.environ.get(MACHINES_VARIABLE, "").split()
-        return [
-            sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
-            "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(_free_port()), *extra,
-            "--module", "workbench.training.together", *mine,
-        ]  # fmt: skip
+    `--multi_gpu` stands for "several processes": with `--cpu` accelerate would ask for mpirun.
+    """
     return [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port",
-        str(_free_port()), "-m", "workbench.training.together", *mine,
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
+        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(_free_port()),
+        *os.environ.get(MACHINES_VARIABLE, "").split(), "--module", "workbench.training.together", str(folder),
     ]  # fmt: skip
 
 

@@ -32,9 +32,7 @@ def cards_needed(processes: int) -> int:
 
 
 @contextmanager
-def turn(
-    needed: int, tell: Callable[[int], None], pause: Callable[[], None]
-) -> Iterator[tuple[int, ...] | None]:
+def turn(needed: int, tell: Callable[[int], None], pause: Callable[[], None]) -> Iterator[tuple[int, ...] | None]:
     """Wait for `needed` GPUs and yield their numbers, or for this machine's processors and yield None.
 
     `tell` gets the place in the queue (1: the next) whenever it changes, and 0 when the turn has come; `pause` is called
