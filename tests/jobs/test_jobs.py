@@ -16,7 +16,7 @@ import pytest
 
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.jobs import ENDED, Job, jobs, launch, resume, states, status, stop, tail_events, wait
+from workbench.jobs import ENDED, Job, jobs, launch, memory_end, resume, states, status, stop, tail_events, wait
 from workbench.jobs import identity as identities
 from workbench.jobs.folder import read_json, write_json
 from workbench.jobs.launcher import launcher_command
@@ -164,6 +164,26 @@ def test_a_process_that_vanishes_is_lost_and_its_last_words_are_shown(home: Home
     assert "about to die" in (end.error or "")
     assert resume(home, job.id).attempt == 2
     wait(home, job.id, timeout=60)
+
+
+def test_a_process_that_the_kernel_ended_for_lack_of_memory_is_told_so(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = start(home, "dies")
+    assert "without a word" in (wait(home, job.id, timeout=60).error or "")
+    file = job.folder / "process.json"
+    before = read_json(file)["oom_kills"]
+    (tmp_path / "vmstat").write_text(f"nr_free_pages 1\noom_kill {(before or 0) + 1}\n")
+    monkeypatch.setattr(memory_end, "_COUNTERS", (tmp_path / "none", tmp_path / "vmstat"))
+    write_json(file, {**read_json(file), "oom_kills": before or 0})
+    error = status(home, job.id).error or ""
+    assert "probably for lack of memory" in error
+    assert "run the same command again" in error
+    train = json.loads((job.folder / "job.json").read_text())
+    write_json(job.folder / "job.json", {**train, "kind": "train"})
+    assert f"train resume {job.id} --set activation_checkpointing=true" in (status(home, job.id).error or "")
+    monkeypatch.setattr(memory_end, "_COUNTERS", ())
+    assert "without a word" in (status(home, job.id).error or "")
 
 
 @pytest.mark.parametrize("seed", range(3))

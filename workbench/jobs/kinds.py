@@ -17,15 +17,20 @@ class Kind:
     """An entry point `module:function`, taking a JobContext and returning a dict.
 
     `keys`: the process may see API keys. `service`: it has no end of its own, so a finished one is started anew.
+    `smaller`: what to do when memory was too small for it (`{id}` is the job's).
     """
 
     entry: str
     keys: bool = False
     service: bool = False
+    smaller: str = "free some memory and run the same command again to go on"
 
 
 KINDS: dict[str, Kind] = {
-    "train": Kind("workbench.training.trainer:main"),
+    "train": Kind(
+        "workbench.training.trainer:main",
+        smaller="`workbench train resume {id} --set activation_checkpointing=true` goes on from the last checkpoint with less",
+    ),
     "generate": Kind("workbench.dialogue.generation:main", keys=True),
     "mend": Kind("workbench.evaluation.mend:main", keys=True),
     "serve": Kind("workbench.models.server.job:main", service=True),

@@ -18,6 +18,7 @@ from workbench.jobs.events import EventWriter
 from workbench.jobs.folder import Job, read_job, take, write_json
 from workbench.jobs.identity import identity
 from workbench.jobs.kinds import entry_point
+from workbench.jobs.memory_end import oom_kills
 from workbench.secrets import redacted
 from workbench.store.encode import from_json, to_json
 from workbench.text import clean_line
@@ -36,7 +37,9 @@ def main(folder: Path) -> int:
     job = read_job(folder)
     me = identity()
     assert me is not None, "this process runs"
-    write_json(folder / "process.json", {**me.as_dict(), "attempt": job.attempt, "at": time.time()})
+    write_json(
+        folder / "process.json", {**me.as_dict(), "attempt": job.attempt, "at": time.time(), "oom_kills": oom_kills()}
+    )
     (folder / ".reserve").write_bytes(bytes(_RESERVE))
     with Heartbeat(folder / "heartbeat"):
         return _work(job)

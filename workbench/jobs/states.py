@@ -14,6 +14,8 @@ from workbench.home import Home
 from workbench.jobs.events import last_events
 from workbench.jobs.folder import Job, folders, job_folder, read_identity, read_job, read_json
 from workbench.jobs.identity import host
+from workbench.jobs.kinds import KINDS, Kind
+from workbench.jobs.memory_end import killed_since
 from workbench.text import clean_line
 
 State = Literal["queued", "running", "stopping", "stopped", "done", "failed", "lost", "unknown"]
@@ -140,7 +142,7 @@ def _ended_state(done: Mapping[str, Any]) -> State:
 def _running(job: Job, process: Mapping[str, Any]) -> tuple[State, str | None]:
     who = read_identity(process)
     if who is not None and who.near:
-        return ("running", None) if who.alive else ("lost", _gone(job))
+        return ("running", None) if who.alive else ("lost", _gone(job, process))
     seen = _modified(job.folder / "heartbeat")
     if seen is not None and time.time() - seen < FRESH_SECONDS:
         return "running", None
@@ -176,7 +178,10 @@ def _launcher_exit(job: Job) -> int:
         return 0
 
 
-def _gone(job: Job) -> str:
+def _gone(job: Job, process: Mapping[str, Any] | None = None) -> str:
+    if process and killed_since(process.get("oom_kills")):
+        smaller = KINDS.get(job.kind, Kind("")).smaller.format(id=job.id)
+        return f"its process is gone, probably for lack of memory (the kernel ended one for that since it began): {smaller}"
     line = last_log_line(job.folder)
     return f"its process is gone without a word{f' (log: {line})' if line else ''}: run the same command again to go on"
 
