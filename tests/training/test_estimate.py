@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gpu import SHAPES, Shape, shape_parameters
+from benchmarks.gpu import recipe_of as gpu_recipe
 from tests.training.conftest import dialogue
 from workbench.errors import UserError
 from workbench.training.estimate import Estimate, estimate, estimate_lines, memory_parts, parameter_count
@@ -69,7 +71,7 @@ def test_the_demo_models_memory_is_about_what_was_measured() -> None:
 
 @pytest.mark.parametrize("config", ["demo", "paper-travel", "paper-insurance"])
 def test_sharding_and_bf16_weights_take_less_memory(config: str) -> None:
-    recipe = dataclasses.replace(load_recipe(config), activation_checkpointing=True)
+    recipe = dataclasses.replace(load_recipe(config), activation_checkpointing=True, weights="fp32")
     shape = {"hidden_size": 2048, "num_hidden_layers": 36, "intermediate_size": 11008, "vocab_size": 151936}
 
     def needed(**change: object) -> int:
@@ -79,6 +81,23 @@ def test_sharding_and_bf16_weights_take_less_memory(config: str) -> None:
     plain = needed()
     assert needed(processes=4, shard=True) < plain
     assert needed(weights="bf16") < needed(weights="bf16", rounding="kahan") < plain
+
+
+def test_the_papers_recipes_fit_one_80_gb_card_without_offloading() -> None:
+    """Qwen3-8B and Qwen2.5-3B by their shapes; a card sold as 80 GB has 79.6 GiB."""
+
+    def needed(recipe: Recipe, shape: Shape) -> int:
+        count = shape_parameters(shape.config, shape.kind)
+        return sum(memory_parts(recipe, count, shape.config, 0.5, gpu=True).values())
+
+    three, eight = load_recipe("paper-travel"), load_recipe("paper-insurance")
+    assert load_recipe("paper-zoom").base == eight.base == "Qwen/Qwen3-8B"
+    assert needed(three, SHAPES["3b"]) < 80e9
+    for recipe in (eight, load_recipe("paper-zoom")):
+        assert recipe.lora is None
+        assert needed(recipe, SHAPES["8b"]) < 80e9
+        assert needed(dataclasses.replace(recipe, weights="fp32"), SHAPES["8b"]) > 130e9
+    assert needed(gpu_recipe(SHAPES["8b"]), SHAPES["8b"]) < 80e9
 
 
 def test_every_device_gets_its_verdict_and_no_dialogue_is_cut_in_silence(tiny: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -114,6 +115,44 @@ def test_killed_with_9_and_resumed_it_ends_bit_for_bit_as_if_nothing_had_happene
     assert summary.dev_loss == whole[0].dev_loss
     for name in ("best", "last"):
         assert weights(tmp_path / name) == weights(whole[2] / name)
+
+
+def test_weights_that_are_held_as_they_are_deployed_are_lent_and_others_are_copied(tiny: Path) -> None:
+    import torch
+
+    from workbench.training import attention, network
+
+    model, _ = network.load(tiny, RECIPE)
+    with network.deployed(model, torch.float32) as lent:
+        assert lent is model
+        assert not model.training
+        assert model.config.use_cache
+    assert model.training
+    assert model.config._attn_implementation == attention.NAME
+    with network.deployed(model, torch.bfloat16) as copied:
+        assert copied is not None
+        assert copied is not model
+        assert {p.dtype for p in copied.parameters()} == {torch.bfloat16}
+        assert copied.lm_head.weight is copied.model.embed_tokens.weight
+        assert copied.model.rotary_emb.inv_freq.dtype == torch.float32
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert model.training
+
+
+def test_liger_s_kernels_are_used_where_asked_for_and_installed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.training import network
+
+    recipe = dataclasses.replace(RECIPE, kernels="liger")
+    monkeypatch.setitem(sys.modules, "liger_kernel", None)  # type: ignore[arg-type]  # None: cannot be imported
+    with pytest.raises(UserError, match="pip install liger-kernel"):
+        network.load(tiny, recipe)
+    asked: list[dict[str, Any]] = []
+    fake = ModuleType("liger_kernel.transformers")
+    fake._apply_liger_kernel_to_instance = lambda **options: asked.append(options)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
+    monkeypatch.setitem(sys.modules, "liger_kernel.transformers", fake)
+    model, _ = network.load(tiny, recipe)
+    assert asked == [{"model": model, "cross_entropy": False, "fused_linear_cross_entropy": False}]
 
 
 def test_stopped_and_resumed_it_ends_the_same(tiny: Path, tmp_path: Path, whole: tuple[Any, Events, Path]) -> None:

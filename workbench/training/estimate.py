@@ -143,7 +143,8 @@ def memory_parts(
 
     A layer keeps about 8 × intermediate + 28 × hidden bytes a token under bf16 autocast (twice the first term in fp32);
     with activation checkpointing only its input, 4 × hidden, and one layer's worth while it is computed again. Weights
-    held in bf16 halve both. With `shard` each process holds its part of weights, gradients and optimiser.
+    held in bf16 halve both; of weights held in fp32 bf16 autocast keeps a cast copy, 2 a parameter, through a pass. With
+    `shard` each process holds its part of weights, gradients and optimiser.
     """
     hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
     inner = int(config.get("intermediate_size", 4 * hidden))
@@ -158,13 +159,26 @@ def memory_parts(
         "weights": size * parameters // parts,
         "gradients": size * trained // parts,
         "optimiser": (2 if recipe.optimiser == "adamw" else 1) * size * trained // parts,
+        "weights cast to bf16": 2 * parameters // parts
+        if recipe.weights == "fp32" and recipe.precision != "fp32"
+        else 0,
         "remainders": 2 * trained // parts if recipe.weights == "bf16" and recipe.rounding == "kahan" else 0,
         "activations": kept * tokens,
         "logits": 10 * rows * int(config["vocab_size"]),
-        "copy for evaluations": (6 if recipe.weights == "fp32" else 2) * parameters,
+        "copy for evaluations": _copy_bytes(recipe, parameters),
         "runtime": _RUNTIME,
     }
     return {**found, "allocator": 0 if gpu else int(_SLACK * sum(found.values()))}
+
+
+def _copy_bytes(recipe: Recipe, parameters: int) -> int:
+    """Bytes of the copy that is asked and saved between steps; whole weights that are held as they are deployed need none."""
+    if recipe.lora:
+        return 4 * parameters  # merged as it is held, then cast
+    deployed = "fp32" if recipe.precision == "fp32" else "bf16"
+    if recipe.weights == deployed and not recipe.shard:
+        return 0
+    return (2 if deployed == "bf16" else 4) * parameters
 
 
 def checkpoint_bytes(recipe: Recipe, parameters: int, config: Mapping[str, Any]) -> int:

@@ -233,11 +233,7 @@ class _Run:
         began = time.perf_counter()
         state = self.state
         state.dev_loss = self.dev_loss() if self.dev else math.nan
-        found = ProbeReport()
-        copy = self._copy() if probe else None
-        if copy is not None:
-            with torch.random.fork_rng():  # a probe that draws numbers must not change the run
-                found = self.probe(answer_with(copy, self.tokenizer))
+        found = self._ask() if probe else ProbeReport()
         if probe:
             rate = world.agreed(math.nan if found.pass_rate is None else found.pass_rate, self.device)
             state.pass_rate = None if math.isnan(rate) else rate
@@ -247,7 +243,7 @@ class _Run:
         better = not self.dev or score < state.best_score
         if better and state.step > 0:
             state.best_score, state.best_step, state.best_dev_loss, state.stale = score, state.step, state.dev_loss, 0
-            self._deploy("best", copy, made=probe)
+            self._deploy("best")
         elif state.step > 0:
             state.stale += 1
         state.seconds += time.perf_counter() - began
@@ -298,27 +294,34 @@ class _Run:
         work = flops_per_token(count, config, sum(n * n for n in lengths) / sum(lengths), trained / sum(lengths))
         return (work, *peak(self.device, self.precision))
 
-    def _copy(self) -> Any:
-        """The model as it would be deployed, in the first process (None in others, which must ask too)."""
+    @contextmanager
+    def _deployed(self) -> Iterator[Any]:
+        """The model as it is deployed, in the first process (None in others, which must ask too)."""
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         model = self.model if self.shards else self.accelerator.unwrap_model(self.loss).model
         if not (self.shards or world.is_first()):
-            return None
-        copy = network.deployable(model, dtype)
-        if copy is not None:
-            set_end_token(copy, self.tokenizer)
-        return copy
-
-    def _deploy(self, name: str, copy: Any = None, *, made: bool = False) -> None:
-        """Write the model in its deployment form to `folder/name`, replacing what was there in one rename.
-
-        `made`: the copy was made already, in the first process.
-        """
-        model = copy if made else self._copy()
-        if model is None:
+            yield None
             return
-        checkpoints.require_space(self.folder, sum(p.numel() * p.element_size() for p in model.parameters()))
-        checkpoints.write_folder(self.folder / name, lambda aside: save_model(model, self.tokenizer, aside))
+        with network.deployed(model, dtype) as found:
+            if found is not None:
+                set_end_token(found, self.tokenizer)
+            yield found
+
+    def _ask(self) -> ProbeReport:
+        """What the probe says of the model as it is now (nothing in other processes than the first)."""
+        with self._deployed() as model:
+            if model is None:
+                return ProbeReport()
+            with torch.random.fork_rng():  # a probe that draws numbers must not change the run
+                return self.probe(answer_with(model, self.tokenizer))
+
+    def _deploy(self, name: str) -> None:
+        """Write the model in its deployment form to `folder/name`, replacing what was there in one rename."""
+        with self._deployed() as model:
+            if model is None:
+                return
+            checkpoints.require_space(self.folder, sum(p.numel() * p.element_size() for p in model.parameters()))
+            checkpoints.write_folder(self.folder / name, lambda aside: save_model(model, self.tokenizer, aside))
 
     def _save(self) -> None:
         began = time.perf_counter()

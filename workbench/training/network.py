@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32 if recipe.weights == "fp32" else torch.bfloat16, attn_implementation=attend
     )
+    use_kernels(model, recipe)
     if recipe.activation_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
@@ -82,6 +84,22 @@ def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
         model = _with_adapters(model, recipe.lora)
     model.train()
     return model, tokenizer
+
+
+def use_kernels(model: Any, recipe: Recipe) -> None:
+    """Replace norms, rotary positions and gated layers by Liger's kernels where the recipe asks; the loss stays ours.
+
+    Raises UserError where they are not installed.
+    """
+    if recipe.kernels == "torch":
+        return
+    try:
+        from liger_kernel.transformers import _apply_liger_kernel_to_instance
+    except ImportError as error:
+        raise UserError(
+            "kernels: liger needs an NVIDIA GPU and `pip install liger-kernel`; leave the key out"
+        ) from error
+    _apply_liger_kernel_to_instance(model=model, cross_entropy=False, fused_linear_cross_entropy=False)
 
 
 def _with_adapters(model: Any, lora: Lora) -> Any:
@@ -99,20 +117,42 @@ def _with_adapters(model: Any, lora: Lora) -> Any:
     return get_peft_model(model, config)
 
 
-def deployable(model: Any, dtype: torch.dtype) -> Any | None:
-    """A copy in `dtype`, in evaluation mode, adapters merged: what is probed and saved while training goes on.
+@contextmanager
+def deployed(model: Any, dtype: torch.dtype) -> Iterator[Any | None]:
+    """The model as it is deployed: in `dtype`, in evaluation mode, adapters merged; what is probed and saved between steps.
 
-    Of a sharded model the first process gets the copy, the others help and get None.
+    A model that is held in `dtype` is lent and put back into training, others are copied. Of a sharded one the first
+    process gets a copy, the rest help and get None.
     """
-    duplicate = copy.deepcopy(model) if not is_sharded(model) else _gathered_copy(model)
+    lent = model.dtype == dtype and not is_sharded(model) and not hasattr(model, "merge_and_unload")
+    found = model if lent else _copied(model, dtype)
+    if found is None:
+        yield None
+        return
+    before, cached = found.config._attn_implementation, found.config.use_cache
+    found.eval()
+    found.set_attn_implementation("sdpa")
+    found.config.use_cache = True
+    try:
+        yield found
+    finally:
+        if lent:
+            model.set_attn_implementation(before)
+            model.config.use_cache = cached
+            model.train()
+
+
+def _copied(model: Any, dtype: torch.dtype) -> Any | None:
+    """A copy whose parameters are in `dtype`; buffers (the rotary frequencies) stay as exact as they are."""
+    if not (is_sharded(model) or hasattr(model, "merge_and_unload")):
+        cast = {id(p): nn.Parameter(p.detach().to(dtype), requires_grad=False) for p in model.parameters()}
+        return copy.deepcopy(model, cast)  # type: ignore[arg-type]
+    duplicate = _gathered_copy(model) if is_sharded(model) else copy.deepcopy(model).merge_and_unload()
     if duplicate is None:
         return None
-    if hasattr(duplicate, "merge_and_unload"):
-        duplicate = duplicate.merge_and_unload()
-    duplicate.to(dtype).eval()
-    duplicate.set_attn_implementation("sdpa")
-    duplicate.config.use_cache = True
-    return duplicate
+    for parameter in duplicate.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return duplicate.to(next(model.parameters()).device)
 
 
 def layers(model: Any) -> list[nn.Module]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,6 +71,8 @@ class Recipe:
     """Processes (GPUs) that train together, started by `accelerate launch`."""
     shard: bool = False
     """FSDP2: each process holds a part of weights, gradients and optimiser, instead of all of them."""
+    kernels: Literal["torch", "liger"] = "torch"
+    """Whose kernels compute norms, rotary positions and gated layers; liger's are fused and for GPUs only."""
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -115,6 +118,9 @@ def recipe_from(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
     import jsonschema
 
     values: dict[str, Any] = {key: list(v) if isinstance(v, tuple) else v for key, v in data.items()}
+    for key in values.keys() - schema()["properties"].keys():
+        near = difflib.get_close_matches(str(key), schema()["properties"], 1)
+        raise UserError(f"{source}: there is no key {key}" + (f"; did you mean {near[0]}?" if near else ""))
     problems = sorted(jsonschema.Draft202012Validator(schema()).iter_errors(values), key=lambda e: list(e.path))
     if problems:
         where = ".".join(str(part) for part in problems[0].path)
@@ -136,7 +142,7 @@ def recipe_from(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
     return recipe
 
 
-_LATER = frozenset(["weights", "rounding", "processes", "shard"])
+_LATER = frozenset(["weights", "rounding", "processes", "shard", "kernels"])
 """Keys that came after the first runs: left out at their defaults, so that an old recipe keeps its runs' ids."""
 
 
@@ -203,6 +209,7 @@ def schema() -> dict[str, Any]:
         "rounding": {"enum": ["stochastic", "kahan", "nearest"]},
         "processes": positive,
         "shard": {"type": "boolean"},
+        "kernels": {"enum": ["torch", "liger"]},
         "lora": {
             "type": ["object", "null"],
             "properties": {"rank": positive, "alpha": positive, "dropout": share, "targets": {"type": "string"}},
