@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,30 +17,34 @@ _process = psutil.Process()
 
 def readings() -> dict[str, float]:
     """Resident memory in MB (10⁶ bytes), share of the processors this run used since the last call, and for each GPU
-    that NVML can be asked about its use (share), memory (MB), temperature (°C) and power (W).
+    that this process may use and NVML tells of its use (share), memory (MB), temperature (°C) and power (W).
     """
     found = {
         "memory_mb": float(_process.memory_info().rss) / 1e6,
         "cpu": _process.cpu_percent() / 100 / (psutil.cpu_count() or 1),
     }
-    for index, handle in enumerate(_gpus()):
+    for index, handle in _visible():
         found.update(_gpu(index, handle))
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a run may take place: a GPU, or this machine's processors. Bytes; `free` is what could be had now."""
+    """Where a run may take place: a GPU, or this machine's processors. Bytes; `free` is what could be had now.
+
+    `index` is the GPU's number on this machine.
+    """
 
     name: str
     total: int
     free: int
     gpu: bool
+    index: int = 0
 
 
 def devices() -> list[Device]:
-    """The GPUs that NVML sees (needs `nvidia-ml-py`), else this machine."""
-    handles = _gpus()
+    """The GPUs that NVML sees (needs `nvidia-ml-py`) and CUDA_VISIBLE_DEVICES leaves to us, else this machine."""
+    handles = _visible()
     if not handles:
         memory = psutil.virtual_memory()
         limit, used = _container_memory()
@@ -47,10 +54,9 @@ def devices() -> list[Device]:
     import pynvml
 
     found = []
-    for index, handle in enumerate(handles):
+    for index, handle in handles:
         name, memory = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetMemoryInfo(handle)
-        name = name.decode() if isinstance(name, bytes) else name
-        found.append(Device(f"GPU {index} {name}", int(memory.total), int(memory.free), True))
+        found.append(Device(f"GPU {index} {_text(name)}", int(memory.total), int(memory.free), True, index))
     return found
 
 
@@ -80,15 +86,37 @@ def _gpus() -> tuple[Any, ...]:
         return ()
 
 
-def _gpu(index: int, handle: Any) -> dict[str, float]:
+def _visible() -> list[tuple[int, Any]]:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, by number or by (the beginning of) their UUID; all where it is not set."""
+    handles, named = list(enumerate(_gpus())), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None or not handles:
+        return handles
     import pynvml
 
-    try:
-        return {
-            f"gpu{index}_use": pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
-            f"gpu{index}_memory_mb": pynvml.nvmlDeviceGetMemoryInfo(handle).used / 1e6,
-            f"gpu{index}_celsius": float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
-            f"gpu{index}_watt": pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-        }
-    except pynvml.NVMLError:
-        return {}
+    wanted = [word.strip() for word in named.split(",") if word.strip()]
+    return [
+        (index, handle)
+        for index, handle in handles
+        if str(index) in wanted or any(_text(pynvml.nvmlDeviceGetUUID(handle)).startswith(w) for w in wanted)
+    ]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _gpu(index: int, handle: Any) -> dict[str, float]:
+    """What this card tells; some tell no power, parts of a card (MIG) no use."""
+    import pynvml
+
+    asked: dict[str, Callable[[], float]] = {
+        "use": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
+        "memory_mb": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).used / 1e6,
+        "celsius": lambda: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+        "watt": lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+    }
+    found = {}
+    for name, ask in asked.items():
+        with suppress(pynvml.NVMLError):
+            found[f"gpu{index}_{name}"] = ask()
+    return found

@@ -38,19 +38,11 @@ def turn(needed: int, tell: Callable[[int], None], pause: Callable[[], None]) ->
     `tell` gets the place in the queue (1: the next) whenever it changes, and 0 when the turn has come; `pause` is called
     between two looks and may raise to give up. Raises UserError if there are not so many GPUs.
     """
-    cards = visible_cards(sum(d.gpu for d in devices()))
+    cards = tuple(device.index for device in devices() if device.gpu)
     if cards and needed > len(cards):
         raise UserError(f"the run wants {needed} GPUs, this machine shows {len(cards)}: set processes to {len(cards)}")
     with _queued(_folder(), cards or (0,), needed if cards else 1, tell, pause) as taken:
         yield taken if cards else None
-
-
-def visible_cards(count: int) -> tuple[int, ...]:
-    """The GPUs that this process may use: all `count`, or those that CUDA_VISIBLE_DEVICES names by number."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:
-        return tuple(range(count))
-    return tuple(int(n) for n in named.split(",") if n.strip().isdigit() and int(n) < count)
 
 
 def _folder() -> Path:

@@ -159,8 +159,8 @@ class TrainingPane(Pane):
         loss.unit = rate.unit = {"step": "steps", "time": "s", "tokens": "tokens"}[axis]
         loss.put(view.loss_series(shown, run.name, axis, state.smooth))
         metric = state.metric if state.metric in view.metrics_of(shown) else "pass_rate"
-        rate.title = view.METRICS[metric] if shown.others else ""
-        rate.low, rate.high = (0.0, 1.0) if metric in view.SHARES else (None, None)
+        rate.title = view.label(metric) if shown.others else ""
+        rate.low, rate.high = (0.0, 1.0) if view.is_share(metric) else (None, None)
         rate.put(view.metric_series(shown, run.name, axis, metric))
         for name, found in (("before", shown.before), ("now", shown.now)):
             self.query_one(f"#training-{name}", Section).put(f"step {found[0]}" if found else "")

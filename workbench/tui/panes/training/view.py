@@ -102,10 +102,10 @@ def comparison(home: Home, wanted: Sequence[str]) -> list[Line]:
 METRICS = {
     "pass_rate": "dev paths right", "dev_loss": "held-out loss", "lr": "learning rate", "grad_norm": "gradient norm",
     "tokens_per_s": "tokens/s", "mfu": "MFU", "step_time": "seconds a step", "memory_mb": "memory, MB", "cpu": "processors",
-    "gpu0_use": "GPU use", "gpu0_memory_mb": "GPU memory, MB", "gpu0_celsius": "GPU °C", "gpu0_watt": "GPU W",
 }  # fmt: skip
-"""What the lower chart may show, by the metric's name."""
-SHARES = frozenset({"pass_rate", "mfu", "cpu", "gpu0_use"})
+"""What the lower chart may show, by the metric's name; a run's GPUs come after it (`label`)."""
+SHARES = frozenset({"pass_rate", "mfu", "cpu"})
+GPU = {"use": "use", "memory_mb": "memory, MB", "celsius": "°C", "watt": "W"}
 TONES = ("accent", "user", "good", "warn", "bad", "dim")
 """Tones of runs that are drawn together, the selected one first."""
 
@@ -152,8 +152,10 @@ def metric_series(shown: Shown, name: str, axis: Axis, metric: str) -> list[Seri
     found = []
     for run, curves, tone in _each(shown, name):
         points = _line(curves, metric, axis)
-        label = run if shown.others else METRICS.get(metric, metric)
-        found += [Series(label, points, tone), *([Series("", points, tone, "●")] if 0 < len(points) < 60 else [])]
+        found += [
+            Series(run if shown.others else label(metric), points, tone),
+            *([Series("", points, tone, "●")] if 0 < len(points) < 60 else []),
+        ]
     return found
 
 
@@ -167,8 +169,20 @@ def _line(curves: RunCurves, name: str, axis: Axis) -> tuple[tuple[float, float]
 
 
 def metrics_of(shown: Shown | None) -> tuple[str, ...]:
-    """The metrics that the run has, in the order of METRICS."""
-    return tuple(m for m in METRICS if shown and m in shown.main.curves) or ("pass_rate",)
+    """The metrics that the run has, in the order of METRICS, each of its GPUs after them."""
+    names = shown.main.curves if shown else ()
+    return (*(m for m in METRICS if m in names), *sorted(m for m in names if m.startswith("gpu"))) or ("pass_rate",)
+
+
+def label(metric: str) -> str:
+    """A metric in words: `gpu3_watt` is "GPU 3 W"."""
+    card, _, part = metric.partition("_")
+    return METRICS.get(metric) or f"GPU {card.removeprefix('gpu')} {GPU.get(part, part)}"
+
+
+def is_share(metric: str) -> bool:
+    """Whether it lies between 0 and 1."""
+    return metric in SHARES or metric.endswith("_use")
 
 
 def sampled(samples: Sequence[Any]) -> tuple[Bubble, ...]:
@@ -234,14 +248,15 @@ def facts(run: Run, curves: RunCurves | None) -> Line:
 
 
 def _gpu(metric: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Use, memory, temperature and power of every GPU in the newest readings."""
-    found = []
-    for n in range(16):
-        if f"gpu{n}_use" in metric:
-            memory, heat, power = (metric.get(f"gpu{n}_{k}", 0) for k in ("memory_mb", "celsius", "watt"))
-            words = f"{percent(_number(metric[f'gpu{n}_use']))} {memory / 1000:.0f} GB {heat:.0f} °C {power:.0f} W"
-            found.append((f"GPU {n}", words))
-    return found
+    """What every GPU tells in the newest readings: use, memory, temperature, power."""
+    forms = {"use": (100, "%"), "memory_mb": (0.001, " GB"), "celsius": (1, " °C"), "watt": (1, " W")}
+    found: dict[str, list[str]] = {}
+    for name, value in metric.items():
+        card, _, part = name.partition("_")
+        if card.startswith("gpu") and part in forms and (number := _number(value)) is not None:
+            scale, unit = forms[part]
+            found.setdefault(f"GPU {card.removeprefix('gpu')}", []).append(f"{number * scale:.0f}{unit}")
+    return [(card, " ".join(words)) for card, words in sorted(found.items())]
 
 
 def _number(value: Any) -> float | None:
