@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from workbench.errors import UserError
 from workbench.home import Home
@@ -74,11 +76,16 @@ def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
     if gguf_file:
         model, tokenizer = read_gguf(Path(source, gguf_file), torch.float32)
     else:
+        here = isinstance(source, Path) or not _hub_answers()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=here)
+            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=here)
         except (OSError, ValueError) as error:
-            raise UserError(f"base model {source}: {str(error).splitlines()[0]}") from error
+            away = here and isinstance(source, str)
+            why = "it is not on this disk and the hub cannot be reached" if away else str(error).splitlines()[0]
+            raise UserError(
+                f"base model {source}: {why} (`base` also takes a model's folder or a .gguf file)"
+            ) from error
     template.install(tokenizer)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
@@ -93,6 +100,18 @@ def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
                 raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _hub_answers() -> bool:
+    """Whether the hub's name is known here, or a proxy is: asked first, since its library goes on trying for a minute."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True
 
 
 def set_end_token(model: Any, tokenizer: Any) -> None:
