@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu
 from benchmarks import training as benchmark
 from tests.training.conftest import dialogue
 from tests.training.test_trainer import RECIPE
@@ -32,11 +31,3 @@ def test_trl_is_timed_with_its_defaults_and_its_best(tiny: Path, settings: dict[
     found = benchmark.trl(tiny, EXAMPLES, 16 * 80, small)
     assert found.rate > 0
     assert found.first_step > 0
-
-
-@pytest.mark.long
-def test_trl_runs_on_a_shape_of_the_gpu_benchmark() -> None:
-    import torch
-
-    pytest.importorskip("trl")
-    assert gpu.trl_rate(gpu.SHAPES["tiny"], torch.device("cpu"), 2) > 0

@@ -100,6 +100,19 @@ def test_what_was_read_once_is_not_read_again(home: Home, monkeypatch: pytest.Mo
     assert len(folded) == 1
 
 
+def test_opened_again_however_long_the_run_little_is_left_to_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "_REMEMBER", 20_000)
+    left = []
+    for steps in (1_000, 4_000, 16_000):
+        size = events(home, *(line(step, 1.0) for step in range(steps // 4 + 1, steps + 1))).stat().st_size
+        whole = CurveReader(home, JOB).read()
+        again = CurveReader(home, JOB)
+        left.append(size - again._offset)
+        assert again.read() == whole
+        assert sum(map(len, whole.curves.values())) <= 2 * (2 * BUCKETS + 2 * TAIL)
+    assert max(left) <= 20_000
+
+
 def test_a_damaged_memory_is_thrown_away(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "_REMEMBER", 1000)
     events(home, *(line(step, 1.0) for step in range(1, 100)))

@@ -58,6 +58,33 @@ def test_it_runs_to_the_end_on_the_tiny_shape(capsys: pytest.CaptureFixture[str]
     assert "tokens a second" in capsys.readouterr().out
 
 
+def test_a_pass_that_does_not_fit_is_halved_and_the_batch_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    tried: list[list[int]] = []
+
+    def stepper(model: Any, recipe: Any, batches: list[dict[str, Any]]) -> Any:
+        tried.append([len(b["ids"]) for b in batches])
+        if len(batches[0]["ids"]) > 64:
+            raise torch.OutOfMemoryError
+        return lambda: 0.0
+
+    monkeypatch.setattr(gpu, "stepper", stepper)
+    found = gpu.run(["--shape", "tiny", "--steps", "2", "--no-trl"])
+    assert tried == [[128, 128], [64, 64, 64, 64]]
+    assert "64 tokens a pass" in found[0].name
+
+
+@pytest.mark.long
+def test_beside_trl_it_runs_to_the_end_on_the_tiny_shape() -> None:
+    pytest.importorskip("trl")
+    found = gpu.run(["--shape", "tiny", "--steps", "2"])[-1]
+    assert found.rival is not None
+    assert "sequences a pass" in found.rival
+    assert found.ratio is not None
+    assert found.ratio > 0
+
+
 def test_without_a_gpu_the_large_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
