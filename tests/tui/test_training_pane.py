@@ -148,17 +148,24 @@ async def test_mending_asks_with_the_weak_branches_in_view(app: Workbench, monke
     weak = [Weak(f"branch {HOSTILE}", "assess", 3, 4)]
     launched: list[Mend] = []
 
-    def plan(home: Home, run: str, weak: list[Weak], dialogues: int, changes: dict[str, Any]) -> Mend:
-        return Mend(run, "d", "w", ("branch",), dialogues, 1, "first-mended", {"learning_rate": 1e-4})
+    def plan(
+        home: Home, run: str, weak: list[Weak], dialogues: int, changes: dict[str, Any], writer: str | None
+    ) -> Mend:
+        by = writer or "whole:openai/gpt-4.1"
+        return Mend(run, "d", "w", ("branch",), dialogues, 1, "first-mended", {"learning_rate": 1e-4}, by)
 
     monkeypatch.setattr(mending, "find_weak", lambda home, wanted, agent: ("first", weak))
     monkeypatch.setattr(mending, "plan_mend", plan)
-    monkeypatch.setattr(mending, "launch_mend", lambda home, plan: launched.append(plan))
+    monkeypatch.setattr(mending, "launch_mend", lambda home, plan, settings: launched.append(plan))
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "5", "M")
         await until(pilot, lambda: "wrong 3 of 4" in screen_text(app))
         assert "train mend" in screen_text(app)
+        await until(pilot, lambda: "costs money: give a budget" in screen_text(app))
+        await press(pilot, *["tab"] * 4, "right")
+        await until(pilot, lambda: "--writer scripted" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: launched)
         await until(pilot, lambda: "first-mended: dialogues are being written" in screen_text(app))
-    assert launched[0].dialogues == 120
+    assert (launched[0].dialogues, launched[0].writer) == (120, "scripted")

@@ -76,10 +76,10 @@ def command(home: Home, /, workflow: str, yes: bool, detach: bool, dry_run: bool
 
     loaded = load_workflow(workflow)
     order = _order(loaded, workflow, rest)
-    settings = _settings(rest)
+    settings = settings_of(rest)
     writer = writer_of_order(order)
     if writer is not None:
-        _refuse(home, writer, settings)
+        refuse(home, writer, settings)
     elif rest["batch"] or rest["budget"] is not None:
         raise UserError("--batch and --budget belong to writers on a model: add --writer MODEL")
     if dry_run or (writer is not None and not yes):
@@ -88,7 +88,7 @@ def command(home: Home, /, workflow: str, yes: bool, detach: bool, dry_run: bool
             emit(plan, as_json, plan_text)
         if dry_run:
             return
-        _confirm(plan)
+        confirm(plan)
     job = launch(home.make(), "generate", asdict(order), f"dialogues for {loaded.name}", settings=settings)
     if detach:
         emit(
@@ -116,7 +116,7 @@ def _order(loaded: Workflow, name: str, rest: Mapping[str, Any]) -> Order:
     return Order(name, workflow_id=workflow_hash(loaded), **numbers, **made)
 
 
-def _settings(rest: Mapping[str, Any]) -> dict[str, object]:
+def settings_of(rest: Mapping[str, Any]) -> dict[str, object]:
     """The job's settings that were given; `--batch` is a choice of every call, the others stay as they were."""
     from workbench.jobs.settings import parse_concurrency
 
@@ -128,7 +128,7 @@ def _settings(rest: Mapping[str, Any]) -> dict[str, object]:
     return settings
 
 
-def _refuse(home: Home, writer: Writer, settings: Mapping[str, object]) -> None:
+def refuse(home: Home, writer: Writer, settings: Mapping[str, object]) -> None:
     """What can be known to fail before a job is started: keys, names, batches, a budget over unknown prices."""
     from workbench.dialogue.composing import refuse_unknown_price
     from workbench.models.open import check_model
@@ -217,7 +217,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _confirm(plan: Mapping[str, Any]) -> None:
+def confirm(plan: Mapping[str, Any]) -> None:
     """Ask before money is spent; where nobody can answer, say how to go on. Nothing is asked when nothing is owed."""
     found = plan["estimate"]
     if found.dialogues == 0 or found.free:

@@ -79,14 +79,20 @@ def start(
     epilog=example(
         "workbench train mend last --dry-run",
         "workbench train mend 3f2ab1c09d4e5f67 --dialogues 200 --set learning_rate=1e-4",
+        "workbench train mend last --writer scripted",
+        "workbench train mend last --budget 5 --yes",
     )
 )
 @click.argument("wanted", metavar="COMPARISON|CONVERSATION")
 @click.option("--agent", help="Which compiled agent of the comparison (else the first).")
+@click.option("--branch", "branches", metavar="EDGE", multiple=True, help="Only this one of the weak edges.")
 @click.option(
     "--dialogues", type=click.IntRange(1), default=120, show_default=True, help="New ones for the weak branches."
 )
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a key of the recipe.")
+@click.option("--writer", metavar="WRITER", help="scripted, or whole:MODEL …; else who wrote the run's data set.")
+@click.option("--budget", type=float, metavar="USD", help="A writer on a model never spends more.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--dry-run", is_flag=True, help="Only tell which branches are weak and what would be done.")
 @json_option
 @pass_home
@@ -94,8 +100,12 @@ def mend(
     home: Home,
     wanted: str,
     agent: str | None,
+    branches: tuple[str, ...],
     dialogues: int,
     settings: tuple[str, ...],
+    writer: str | None,
+    budget: float | None,
+    yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -103,15 +113,39 @@ def mend(
 
     The data set grows, dev and test stay as they are; the new run starts from the old one's best checkpoint.
     """
+    from workbench.cli.generate import confirm, plan_of, plan_text, refuse
+    from workbench.dialogue.generation import writer_of_order
     from workbench.evaluation.mend import find_weak, launch_mend, plan_mend
+    from workbench.workflow.load import load_workflow
 
     run, weak = find_weak(home, wanted, agent)
-    plan = plan_mend(home, run, weak, dialogues, dict(_setting(s) for s in settings))
-    job = None if dry_run else launch_mend(home, plan)
+    if unknown := set(branches) - {w.edge for w in weak}:
+        raise UserError(f"{sorted(unknown)[0]} is none of the weak edges ({', '.join(w.edge for w in weak)})")
+    plan = plan_mend(
+        home,
+        run,
+        [w for w in weak if w.edge in branches or not branches],
+        dialogues,
+        dict(_setting(s) for s in settings),
+        writer,
+    )
+    model, limits = writer_of_order(plan.order), {"batch": False, "budget": budget}
+    if model is not None:
+        refuse(home, model, limits)
+        if dry_run or not yes:
+            writing = plan_of(home, load_workflow(plan.workflow), plan.order, model, limits)
+            if not as_json:
+                click.echo(plan_text(writing))
+            if not dry_run:
+                confirm(writing)
+    elif budget is not None:
+        raise UserError("--budget belongs to writers on a model: add --writer")
+    job = None if dry_run else launch_mend(home, plan, limits if model else None)
 
     def render(data: Any) -> str:
         rows = [(w.hub, w.edge, f"{w.wrong} of {w.n}", "yes" if w.edge in plan.through else "later") for w in weak]
-        told = f"{plan.dialogues} dialogues through {', '.join(plan.through)}, then a run from {plan.run} on {plan.dataset}"
+        told = f"{plan.dialogues} dialogues by {plan.writer} through {', '.join(plan.through)}, "
+        told += f"then a run from {plan.run} on {plan.dataset}"
         started = f"\njob {job}  (workbench jobs tail {job} -f)" if job else ""
         return table(("hub", "edge that was demanded", "wrong", "mended"), rows, right=[2]) + f"\n{told}{started}"
 

@@ -9,6 +9,7 @@ asked for again, told what was wrong, and after `TRIES` of them the dialogue is 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -52,6 +53,15 @@ class Writer:
         config = {"model": self.model, "manner": self.manner, "user": self.user}
         made_of = [path_hash(workflow, path), scenario.id, config, prompt_hash(self.manner), scenario.seed, repetition]
         return digest(made_of)
+
+
+def writer_named(name: str) -> Writer | None:
+    """The writer that stands in the record under this name (`Writer.name`); None for the scripted one, which is no model."""
+    manner, _, model = name.partition(":")
+    if manner not in MANNERS:
+        return None
+    user = re.search(r"\+((?:anthropic/|openai/|local/|https?://).*)$", model)
+    return writer_of(model[: user.start()] if user else model, manner, user[1] if user else None)
 
 
 class Unusable(Exception):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from workbench.agents.names import parse_name
 from workbench.dialogue.datasets import extend_dataset, find_dataset
 from workbench.dialogue.generation import Order, planned_scenarios
+from workbench.dialogue.model_writer import writer_named
 from workbench.dialogue.scenarios import expected_path
 from workbench.dialogue.scripted import WRITER
 from workbench.errors import UserError
@@ -18,6 +19,7 @@ from workbench.jobs import JobContext, launch
 from workbench.jobs.parts import see_through
 from workbench.store import connect
 from workbench.store.conversations import ConversationFilter, conversations, get_conversation
+from workbench.store.datasets import dataset_dialogues
 from workbench.store.find import find
 from workbench.store.record import Record
 from workbench.store.rows import ConversationRow, MeasureRow
@@ -37,7 +39,10 @@ MOST_BRANCHES = 6
 
 @dataclass(frozen=True, slots=True)
 class Weak:
-    """A hub choice that went wrong: of `n` times that the conditions demanded `edge`, `wrong` took another way."""
+    """An edge that an agent missed: of `n` times that it was due at `hub`, `wrong` took another way or never came.
+
+    Hub choices, and the last edges of conversations that decided every hub rightly and yet ended elsewhere.
+    """
 
     edge: str
     hub: str
@@ -47,8 +52,8 @@ class Weak:
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """What a mending job does: `dialogues` new ones through the edges `through`, the data set with them, and a run from
-    `run`'s best checkpoint with `recipe` (keys and values) on it.
+    """What a mending job does: `dialogues` new ones by `writer` (as it stands in the record) through the edges `through`,
+    the data set with them, and a run from `run`'s best checkpoint with `recipe` (keys and values) on it.
     """
 
     run: str
@@ -61,37 +66,64 @@ class Mend:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     writer: str = WRITER
 
+    @property
+    def order(self) -> Order:
+        """The dialogues to be written."""
+        model = writer_named(self.writer)
+        order = Order(self.workflow, self.dialogues, 0, 0, 0, self.seed, through=self.through)
+        return replace(order, writer=model.model, manner=model.manner, user=model.user) if model else order
+
 
 def weak_choices(rec: Record, comparison: str, condition: str) -> list[Weak]:
-    """Hub choices that a condition's conversations got wrong, the most often wrong first."""
-    held = {c.id for c in conversations(rec, ConversationFilter(comparison_id=comparison, condition=condition))}
-    found = [m for m in measures(rec, comparison_id=comparison) if m.conversation_id in held]
-    return _weak(found)
+    """What a condition's conversations got wrong, the most often wrong first."""
+    held = conversations(rec, ConversationFilter(comparison_id=comparison, condition=condition))
+    return _weak(rec, held, measures(rec, comparison_id=comparison))
 
 
-def weak_choices_of(rec: Record, workflow: Workflow, conversation: ConversationRow) -> list[Weak]:
-    """The hub choices that one conversation got wrong; if it came to none, those that its scenario was made to take."""
-    found = _weak(measures(rec, conversation.id))
-    scenario = get_scenario(rec, conversation.scenario_id) if conversation.scenario_id and not found else None
-    if scenario is None:
+def weak_choices_of(rec: Record, conversation: ConversationRow) -> list[Weak]:
+    """What one conversation got wrong; if no hub and no end, the hub choices that its scenario was made to take."""
+    if found := _weak(rec, [conversation], measures(rec, conversation.id)):
         return found
-    hubs = set(workflow.hubs)
-    edges = (workflow.edge[e] for e in expected_path(workflow, scenario))
-    return [Weak(e.id, e.source, 1, 1) for e in edges if e.source in hubs]
+    workflow, hubs = _workflow(rec, conversation), set(_workflow(rec, conversation).hubs)
+    due = (workflow.edge[e] for e in _due(rec, workflow, conversation))
+    return [Weak(e.id, e.source, 1, 1) for e in due if e.source in hubs]
 
 
-def _weak(rows: Iterable[MeasureRow]) -> list[Weak]:
+def _weak(rec: Record, held: Sequence[ConversationRow], rows: Iterable[MeasureRow]) -> list[Weak]:
     wrong: Counter[tuple[str, str]] = Counter()
     every: Counter[tuple[str, str]] = Counter()
+    ends: dict[str, tuple[bool, object]] = {}
+    astray: set[str] = set()
+    known = {c.id for c in held}
     for row in rows:
+        if row.conversation_id not in known:
+            continue
+        if row.name == "right_terminal":
+            ends[row.conversation_id] = bool(row.value), row.detail.get("expected")
         hubs = row.detail.get("hubs") if row.name == "hub_choice" else None
         for choice in hubs if isinstance(hubs, list) else []:
-            key = (str(choice["hub"]), str(choice["demanded"]))
+            key = (str(choice["demanded"]), str(choice["hub"]))
             if choice["demanded"] is not None:
                 every[key] += 1
                 wrong[key] += not choice["right"]
+            if not choice["right"]:
+                astray.add(row.conversation_id)
+    for conversation in held:
+        right, expected = ends.get(conversation.id, (True, None))
+        if not right and conversation.id not in astray:
+            workflow = _workflow(rec, conversation)
+            if due := _due(rec, workflow, conversation):
+                key = (due[-1], workflow.edge[due[-1]].source)
+                wrong[key] += 1
+                every[key] = max(every[key], sum(end == expected for _, end in ends.values()))
     ranked = sorted((key for key in wrong if wrong[key]), key=lambda k: (-wrong[k], -wrong[k] / every[k], k))
-    return [Weak(edge, hub, wrong[hub, edge], every[hub, edge]) for hub, edge in ranked]
+    return [Weak(edge, hub, wrong[edge, hub], every[edge, hub]) for edge, hub in ranked]
+
+
+def _due(rec: Record, workflow: Workflow, conversation: ConversationRow) -> Sequence[str]:
+    """The edges that the conversation's scenario leads along (none without a scenario)."""
+    scenario = get_scenario(rec, conversation.scenario_id) if conversation.scenario_id else None
+    return expected_path(workflow, scenario) if scenario else ()
 
 
 def find_weak(home: Home, wanted: str, agent: str | None = None) -> tuple[str, list[Weak]]:
@@ -102,7 +134,7 @@ def find_weak(home: Home, wanted: str, agent: str | None = None) -> tuple[str, l
     with connect(home, readonly=True) as rec:
         if found := get_conversation(rec, wanted):
             conversation = found[0]
-            run, weak = _run_of(conversation.agent), weak_choices_of(rec, _workflow(rec, conversation), conversation)
+            run, weak = _run_of(conversation.agent), weak_choices_of(rec, conversation)
         else:
             comparison = find(rec, "comparison", wanted)
             held = conversations(rec, ConversationFilter(comparison_id=comparison))
@@ -112,7 +144,7 @@ def find_weak(home: Home, wanted: str, agent: str | None = None) -> tuple[str, l
                 raise UserError(f"comparison {wanted} has no compiled agent{f' {agent}' if agent else ''} to mend")
             run, weak = _run_of(compiled[chosen[0]]), weak_choices(rec, comparison, chosen[0])
     if not weak:
-        raise UserError("every hub choice was right: there is nothing to mend")
+        raise UserError("every hub choice and every end was right: there is nothing to mend")
     return run, weak
 
 
@@ -134,9 +166,16 @@ def _workflow(rec: Record, conversation: ConversationRow) -> Workflow:
 
 
 def plan_mend(
-    home: Home, run: str, weak: Sequence[Weak], dialogues: int = 120, changes: Mapping[str, Any] | None = None
+    home: Home,
+    run: str,
+    weak: Sequence[Weak],
+    dialogues: int = 120,
+    changes: Mapping[str, Any] | None = None,
+    writer: str | None = None,
 ) -> Mend:
     """A mending job for a run: half its learning rate and budget unless `changes` say otherwise.
+
+    The `writer` (a name as in the record) is by default the one that wrote most of the run's data set.
 
     The dialogues' seed follows from branches and data set, so the same plan again is the same job, and mending what was
     mended before makes other dialogues.
@@ -147,6 +186,7 @@ def plan_mend(
     with connect(home, readonly=True) as rec:
         dataset = find_dataset(rec, row.dataset_id)
         stored = get_workflow(rec, dataset.workflow_id)
+        written = Counter(d.writer for d, _ in dataset_dialogues(rec, dataset.id, "train"))
     through = tuple(w.edge for w in weak[:MOST_BRANCHES])
     seed = int(digest([row.id, dataset.id, through]), 16) % 1_000_000
     recipe: dict[str, Any] = dict(row.recipe)
@@ -159,23 +199,26 @@ def plan_mend(
     number = 1 + int(row.name.rpartition("-mended")[2] or 1) if "-mended" in row.name else 1
     name = row.name.rpartition("-mended")[0] if "-mended" in row.name else row.name
     name = f"{name}-mended{number if number > 1 else ''}"
-    return Mend(row.id, dataset.id, source, through, dialogues, seed, name, recipe_dict(checked))
+    by = writer or (written.most_common(1)[0][0] if written else WRITER)
+    return Mend(row.id, dataset.id, source, through, dialogues, seed, name, recipe_dict(checked), by)
 
 
-def launch_mend(home: Home, plan: Mend) -> str:
-    """Start the mending job; returns its id. The same plan again joins it, goes on with it, or finds it done."""
-    return launch(home, "mend", asdict(plan), f"mend {plan.name}").id
+def launch_mend(home: Home, plan: Mend, settings: Mapping[str, object] | None = None) -> str:
+    """Start the mending job; returns its id. The same plan again joins it, goes on with it, or finds it done.
+
+    `settings` (budget, concurrency) are those of the job that writes.
+    """
+    return launch(home, "mend", asdict(plan), f"mend {plan.name}", settings=settings or {}).id
 
 
 def main(ctx: JobContext) -> dict[str, Any]:
     """Entry point of the job kind `mend`; `args` are the fields of `Mend`. Returns ids of the data set and the run."""
     plan = Mend(**{**ctx.args, "through": tuple(ctx.args["through"])})
     workflow = load_workflow(plan.workflow)
-    order = Order(
-        plan.workflow, plan.dialogues, 0, 0, 0, plan.seed, plan.writer, workflow_hash(workflow), through=plan.through
-    )
-    ctx.stage("dialogues", f"{plan.dialogues} through {', '.join(plan.through)}")
-    writing = launch(ctx.home, "generate", asdict(order), f"more dialogues for {workflow.name}")
+    order = replace(plan.order, workflow_id=workflow_hash(workflow))
+    ctx.stage("dialogues", f"{plan.dialogues} by {plan.writer} through {', '.join(plan.through)}")
+    title = f"more dialogues for {workflow.name}"
+    writing = launch(ctx.home, "generate", asdict(order), title, settings=asdict(ctx.settings))
     see_through(ctx, writing.id, lambda event: _pass_on(ctx, event))
     ctx.stage("data set", "the old one with the new dialogues; dev and test stay as they are")
     with connect(ctx.home) as rec:

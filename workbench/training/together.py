@@ -23,6 +23,8 @@ from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs.context import JobContext
 from workbench.jobs.folder import read_job
+from workbench.jobs.kinds import KINDS
+from workbench.jobs.memory_end import killed_since, oom_kills
 from workbench.text import clean_line
 from workbench.training.launch import changes_of
 from workbench.training.recipe import recipe_from
@@ -36,6 +38,7 @@ def train_together(ctx: JobContext, processes: int, report: Any) -> dict[str, An
 
     Raises what ended the first of them in one line: UserError for what the user must mend, else ServiceError.
     """
+    kills = oom_kills()
     child = subprocess.Popen(
         launch_command(processes, ctx.folder), stdout=subprocess.PIPE, text=True, errors="replace", bufsize=1
     )
@@ -66,6 +69,9 @@ def train_together(ctx: JobContext, processes: int, report: Any) -> dict[str, An
                 child.wait(30)
             except subprocess.TimeoutExpired:
                 child.kill()
+    if summary is None and killed_since(kills):
+        smaller = KINDS["train"].smaller.format(id=ctx.id)
+        raise ServiceError(f"a training process was ended by the kernel for lack of memory: {smaller}")
     if summary is None:
         said = clean_line(last[0], 300) if last else "nothing in the log"
         raise ServiceError(
