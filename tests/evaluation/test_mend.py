@@ -177,10 +177,10 @@ async def test_a_writer_that_costs_money_is_asked_for_and_not_started_where_nobo
     words = ["--home", str(home.root.parent), "train", "mend", comparison, "--writer", "whole:openai/gpt-4.1"]
     told = CliRunner().invoke(cli, words)
     assert "estimate: " in told.output
-    assert isinstance(told.exception, UserError), told.output
-    assert "add --yes" in str(told.exception)
+    assert told.exit_code == 2
+    assert "add --yes" in told.output
     refused = CliRunner().invoke(cli, [*words[:-2], "--budget", "5"])
-    assert "belongs to writers on a model" in str(refused.exception)
+    assert "belongs to writers on a model" in refused.output
     assert not [j for j in jobs(home) if j.kind == "mend"]
 
 
@@ -193,7 +193,7 @@ async def test_the_command_tells_the_plan(home: Home, comparison: str) -> None:
     one = find_weak(home, comparison)[1][-1].edge
     told = CliRunner().invoke(cli, [*words, "--branch", one], catch_exceptions=False)
     assert f"120 dialogues by scripted through {one}, then" in told.output
-    assert "none of the weak edges" in str(CliRunner().invoke(cli, [*words, "--branch", "nowhere"]).exception)
+    assert "none of the weak edges" in CliRunner().invoke(cli, [*words, "--branch", "nowhere"]).output
 
 
 def test_a_branch_that_no_path_takes_is_an_error() -> None:

@@ -25,7 +25,7 @@ def test_a_hub_id_without_a_network_is_refused_in_one_line(home: Home, monkeypat
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(UserError, match=r"not on this disk and the hub cannot be reached .*folder or a \.gguf file"):
         base_model(home, "somebody/some-model")
-    assert set(asked) == {"hub.example"}
+    assert "hub.example" in asked
     assert not list(home.models.iterdir())
 
 
