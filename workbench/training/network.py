@@ -146,7 +146,7 @@ def _copied(model: Any, dtype: torch.dtype) -> Any | None:
     """A copy whose parameters are in `dtype`; buffers (the rotary frequencies) stay as exact as they are."""
     if not (is_sharded(model) or hasattr(model, "merge_and_unload")):
         cast = {id(p): nn.Parameter(p.detach().to(dtype), requires_grad=False) for p in model.parameters()}
-        return copy.deepcopy(model, cast)  # type: ignore[arg-type]
+        return copy.deepcopy(model, cast)
     duplicate = _gathered_copy(model) if is_sharded(model) else copy.deepcopy(model).merge_and_unload()
     if duplicate is None:
         return None
