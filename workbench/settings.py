@@ -50,6 +50,8 @@ SETTINGS = (
     ),
     Setting("launcher", "WORKBENCH_LAUNCHER", str, "the command that starts jobs elsewhere (srun, sbatch)"),
     Setting("threads", "WORKBENCH_THREADS", int, "processor threads of the local server"),
+    Setting("vllm_args", "WORKBENCH_VLLM_ARGS", str, "more words for vLLM's command line"),
+    Setting("llama_args", "WORKBENCH_LLAMA_ARGS", str, "more words for llama-server's command line"),
     Setting("local_price", "WORKBENCH_LOCAL_PRICE", str, "what a local model costs: paper-a100, or dollars an hour"),
 )
 

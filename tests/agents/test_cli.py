@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.agents.fake_server import chat_server
-from workbench.agents.replay import timeline
+from workbench.agents.replay import events_of, priced, timeline
 from workbench.cli.main import cli
 from workbench.home import Home
 from workbench.jobs import jobs, stop
-from workbench.store.rows import MessageRow
+from workbench.models.prices import Price
+from workbench.store.rows import ConversationRow, MessageRow
 
 
 def run(home: Home, *arguments: str, text: str | None = None) -> Result:
@@ -34,7 +35,7 @@ def test_autopilot_then_list_show_export_and_replay(home: Home, tmp_path: Path) 
     wanted = columns[0]["conversation"]
     shown = run(home, "conversations", "show", wanted, "--nodes").output
     assert columns[0]["messages"][-1]["text"] in shown
-    assert "[0 tokens, 0.0 s, open]" in shown
+    assert "[no model call, open]" in shown
     file = tmp_path / "talk.jsonl"
     assert run(home, "conversations", "export", wanted, "-o", str(file)).exit_code == 0
     exported = json.loads(file.read_text())
@@ -57,6 +58,18 @@ def test_lines_from_a_pipe_reach_every_agent_and_hostile_text_no_terminal(home: 
     assert "[/x]" in result.output
 
 
+def test_a_script_waits_for_what_its_orders_bring(home: Home, tmp_path: Path) -> None:
+    script = tmp_path / "lines.txt"
+    script.write_text("To Oslo, please.\n\n/to B Lima\n/retry\n/back 1 To Rome.\n/retry")  # the last line is not ended
+    result = run(home, "chat", "oracle", "oracle", "--script", str(script), "--json")
+    assert result.exit_code == 0, result.output
+    for column in json.loads(result.output):
+        opening, said, answer = column["messages"]
+        assert (said["role"], said["text"]) == ("user", "To Rome.")
+        assert (answer["role"], answer["nodes"]) == ("agent", ["assess"])
+        assert answer["text"] != opening["text"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -73,6 +86,34 @@ def test_bad_input_is_one_line_and_no_traceback(home: Home, arguments: tuple[str
     result = run(home, *arguments)
     assert result.exit_code in (2, 3)
     assert "Traceback" not in result.output
+
+
+def test_known_costs_stay_and_unknown_ones_are_priced_as_is_stated_now() -> None:
+    usage = {"input": 1_000_000, "output": 0, "cache_read": 0, "cache_write": 0}
+    talk = [
+        MessageRow("agent", "one", usage=usage, calls=1, latency_s=2.0, cost=0.5, created=102.0),
+        MessageRow("user", "two", created=103.0),
+        MessageRow("agent", "three", usage=usage, calls=1, latency_s=3.0, created=109.0),
+    ]
+    held = [
+        (ConversationRow(n, None, name, "compiled", None, "w"), talk)
+        for n, name in (("1", "compiled:a"), ("2", "oracle"))
+    ]
+    events = events_of(held, "travel_booking")
+    prices = {"local/a": Price(2.0, 4.0, 0.0, 0.0, "")}
+
+    def spent(column: int, **told: Price) -> list[tuple[float | None, float | None, float]]:
+        shown = priced(events, (told or prices).get)
+        turns = [e for e in shown if e["type"] == "turn" and e["column"] == column]
+        return [(e["cost"], e["totals"]["cost"], e["totals"]["known_cost"]) for e in turns]
+
+    assert spent(0) == [(0.5, 0.5, 0.5), (2.0, 2.5, 2.5)]
+    assert spent(1) == [(0.5, 0.5, 0.5), (None, None, 0.5)]
+    assert spent(0, **{"local/a": Price(0.0, 0.0, 0.0, 0.0, "", 0.1)})[1] == (
+        pytest.approx(0.3),
+        pytest.approx(0.8),
+        pytest.approx(0.8),
+    )
 
 
 def test_replay_keeps_the_recorded_times() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
+import socket
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 
 from tests.agents.fake_server import Fault, chat_server
 from tests.fakes.openai_server import Act, fake_openai
+from workbench.agents.live import ATTEMPTS
 from workbench.agents.live_client import LiveClient, draw_scenario, launch_chat, recorded_events
 from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.model import Scenario
@@ -301,6 +305,68 @@ async def test_a_cut_stream_keeps_its_text_and_each_failure_says_what_to_do(home
         assert (await collect(client, of_type("turn")))[-1]["text"] == "Hello again"
         await client.end()
         await collect(client, ended(2))
+        await client.close()
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_every_way_to_fail_is_one_line_in_its_column_and_one_key_asks_again(
+    home: Home, travel: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    busy = Act(status=529, kind="overloaded_error", message="Overloaded", headers={"retry-after-ms": "1"})
+    with (
+        fake_openai(*[busy] * ATTEMPTS, Act("Hello from A")) as overloaded,
+        chat_server(lambda messages: f"I heard {messages[-1]['content']}") as url,
+        closing(socket.socket()) as nobody,
+    ):
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else gets the port
+        dead = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        models = [f"compiled:{overloaded.url}#a", f"in-context:{dead}#b", "orchestrated:anthropic/claude-sonnet-4-5"]
+        job = launch_chat(home, [*models, f"compiled:{url}#d"], travel.name)
+        client = await LiveClient.join(home, job.id)
+
+        def over(seen: list[dict[str, Any]]) -> bool:
+            return len({e["column"] for e in seen if e.get("state") == "failed"}) == 3 and turns(1, 3)(seen)
+
+        seen = await collect(client, over)
+        says = {e["column"]: e["error"] for e in seen if e.get("error")}
+        assert "Overloaded [529] (after 4 attempts); the service is overloaded: send again in a while" in says[0]
+        assert "cannot reach the service" in says[1]
+        assert "see whether the address is right and the server runs" in says[1]
+        assert says[2].startswith("ANTHROPIC_API_KEY is not set")
+        assert all("\n" not in line for line in says.values())
+        await client.say("go on", [3])
+        assert "go on" in (await collect(client, turns(1, 3)))[-1]["text"]
+        await client.retry([0, 2])
+        seen = await collect(client, lambda seen: turns(1)(seen) and seen[-1].get("state") == "failed")
+        assert next(e["text"] for e in seen if e["type"] == "turn") == "Hello from A"
+        await client.end()
+        await collect(client, ended(4))
+        await client.close()
+
+
+@pytest.mark.usefixtures("clean_up")
+async def test_an_orchestrated_agent_opens_anew(home: Home, travel: Workflow) -> None:
+    count = itertools.count(1)
+    with chat_server(lambda _: f"Opening {next(count)}") as url:
+
+        def start() -> Any:
+            return launch_chat(home, [f"orchestrated:{url}#a"], travel.name, session="anew")
+
+        job = start()
+        client = await LiveClient.join(home, job.id)
+        await collect(client, turns(1))
+        await client.retry()
+        again = (await collect(client, turns(1)))[-1]
+        assert (again["idx"], again["text"].split(), again["nodes"]) == (0, ["Opening", "2"], [travel.start])
+        await client.close()
+        await asyncio.to_thread(stop, home, job.id, 30.0)
+        client = await LiveClient.join(home, start().id, after=client.last)
+        await client.say("To Oslo.")
+        turn = (await collect(client, turns(1)))[-1]
+        assert turn["idx"] == 2
+        await client.end()
+        await collect(client, ended(1))
         await client.close()
 
 

@@ -41,6 +41,7 @@ async def test_every_kind_of_agent_talks_on_a_served_smollm2(
         assert turn.usage.cache_read > turn.usage.input, "what stood in the prompt before is not read again"
         assert turn.cost is not None
         assert turn.cost > 0
+        assert turn.ttft_s is not None
         assert 0 < turn.ttft_s <= turn.latency_s
         assert (turn.nodes is not None) == kind.startswith("orchestrated")
         assert turn.malformed == 0 or kind == "orchestrated-free"

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from workbench.cli.main import cli
-from workbench.cli.serve import load_words
+from workbench.models.server.look import load_words
 
 
 def run(home: Path, *words: str) -> Result:
@@ -31,4 +31,5 @@ def test_what_local_models_cost_is_checked_before_anything_is_done(
 def test_a_load_is_one_line() -> None:
     load = {"status": "ok", "active": 2, "queued": 1, "tokens_per_s": 41.6, "rss_bytes": 2_000_000_000}
     assert load_words(load) == "2 running, 1 waiting, 42 tokens/s, 2.0 GB"
+    assert load_words({"status": "ok", "active": 1.0, "cache_share": 0.125}) == "1 running, 0 waiting, cache 12% full"
     assert load_words({"status": "no answer"}) == "no answer"

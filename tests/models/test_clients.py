@@ -91,6 +91,8 @@ async def test_a_reply_whole_and_streamed(kind: str, bench: Bench) -> None:
     assert reply.stop_reason == "end"
     assert whole.usage == reply.usage
     assert (reply.usage.output, reply.cost) == (4, PRICE.cost(reply.usage))
+    assert whole.ttft_s is None
+    assert reply.ttft_s is not None
     assert 0 < reply.ttft_s <= reply.latency_s
     assert [(r.purpose, r.owner_kind, r.owner_id, r.attempt, r.error) for r in bench.rows] == [
         ("test", "dialogue", "d1", 1, None)

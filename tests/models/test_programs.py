@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.fakes import vllm_program
 from workbench.cli.main import cli
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import launch, status, stop, wait
-from workbench.models.client import ChatMessage, Request
+from workbench.models.client import ChatMessage, Reply, Request, Usage
 from workbench.models.open import open_client
 from workbench.models.server import memory, programs
 from workbench.models.server.ensure import ensure_server, health, model_path, servers
@@ -90,9 +91,43 @@ async def test_a_gguf_is_served_by_llama_cpp_where_it_is_installed(home: Home, l
     assert health(info)["output_tokens"] == 6
     assert info.token not in json.dumps(status(home, info.job_id).result or {})
     shown = CliRunner().invoke(cli, ["--home", str(home.root.parent), "serve", "list", "--json"])
-    assert [(s["engine"], s["active"]) for s in json.loads(shown.output)] == [("llama.cpp", 0)]
+    assert [(s["engine"], s["active"], s["idle_minutes"]) for s in json.loads(shown.output)] == [("llama.cpp", 0, 15)]
+    again = CliRunner().invoke(cli, ["--home", str(home.root.parent), "serve", str(llama), "--idle", "3"])
+    assert info.url in again.output
+    assert "It ran already and stops after 15 minutes without use; --idle counts for a new one" in again.output
     assert stop(home, info.job_id).state == "stopped"
     assert servers(home) == []
+
+
+async def test_a_model_is_served_by_vllm_where_there_is_a_gpu(
+    home: Home, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "vllm"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\n" + Path(vllm_program.__file__).read_text())
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setenv("WORKBENCH_VLLM_ARGS", "--gpu-memory-utilization 0.4")
+    monkeypatch.setattr(programs, "has_gpu", lambda: True)
+    client = open_client(f"local/{model_folder}", home)
+    hello = Request((ChatMessage("user", "Hello"),))
+    *pieces, reply = [piece async for piece in client.stream(hello)]
+    assert isinstance(reply, Reply)
+    assert ("".join(map(str, pieces)).strip(), reply.usage) == ("Good day from vLLM", Usage(8, 5, 32))
+    assert reply.ttft_s is not None
+    assert 0 < reply.ttft_s <= reply.latency_s
+    chosen = await client.complete(Request(hello.messages, choices=("this one", "that")))
+    assert (chosen.text, chosen.detail["malformed"], chosen.ttft_s) == ("this one", 0, None)
+    await client.close()
+    (info,) = servers(home)
+    assert (info.program, info.token is not None) == ("vllm", True)
+    load = health(info)
+    assert {n: load[n] for n in ("active", "queued", "prompt_tokens", "cached_tokens", "output_tokens")} == {
+        "active": 0, "queued": 0, "prompt_tokens": 80, "cached_tokens": 64, "output_tokens": 10,
+    }  # fmt: skip
+    assert load["cache_share"] == 0.125
+    assert "share of the GPU: 0.4" in (home.jobs / info.job_id / "log.txt").read_text()
+    assert stop(home, info.job_id).state == "stopped"
 
 
 def test_a_program_that_dies_says_why_and_an_idle_one_is_ended(home: Home, llama: Path) -> None:
@@ -128,13 +163,23 @@ def test_tokens_are_in_no_command_line(tmp_path: Path) -> None:
     vllm = command_for("vllm", serving)
     assert vllm.argv[1:] == (
         "serve", str(tmp_path / "best"), "--served-model-name", "agent", "--host", "127.0.0.1", "--port", "8123",
-        "--dtype", "bfloat16", "--enable-prefix-caching",
+        "--dtype", "bfloat16", "--enable-prefix-caching", "--enable-prompt-tokens-details",
     )  # fmt: skip
     assert vllm.environment["VLLM_API_KEY"] == "very secret"
     llama = command_for("llama.cpp", serving)
     assert llama.argv[-2:] == ("--api-key-file", str(token))
     for command in (vllm, llama):
         assert "very secret" not in f"{command.argv} {command!r}"
+
+
+def test_more_words_for_a_program_come_from_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving(tmp_path / "best", "agent", 8123)
+    monkeypatch.setenv("WORKBENCH_VLLM_ARGS", "--gpu-memory-utilization 0.4 --seed '1 2'")
+    assert command_for("vllm", serving).argv[-4:] == ("--gpu-memory-utilization", "0.4", "--seed", "1 2")
+    assert "0.4" not in command_for("llama.cpp", serving).argv
+    monkeypatch.setenv("WORKBENCH_LLAMA_ARGS", "'open")
+    with pytest.raises(UserError, match="WORKBENCH_LLAMA_ARGS: No closing quotation"):
+        command_for("llama.cpp", serving)
 
 
 def test_metrics_are_read_whatever_their_labels() -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.conftest import screen_text, until
+from tests.tui.conftest import press, screen_text, until
 from tests.tui.live_server import JOB, LiveServer
 from workbench.home import Home
-from workbench.tui.panes.chat import view
+from workbench.tui.panes.chat import servers, view
 from workbench.tui.panes.chat.board import Board
 from workbench.tui.panes.chat.layout import Wrapper, changed, message_rows, shares
 from workbench.tui.panes.chat.map import map_lines
@@ -131,6 +131,33 @@ async def test_a_failed_column_says_what_to_do_and_the_others_go_on(home: Home) 
             await until(pilot, lambda: "a reply in words" in screen_text(app))
 
 
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+async def test_local_servers_are_shown_with_health_load_and_memory(
+    home: Home, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = {"status": "ok", "active": 2, "queued": 1, "tokens_per_s": 41.6, "rss_bytes": 2e9, "idle_s": 0.0}
+    told = [
+        {"job": "a" * 16, "model": "travel", "engine": "light", "idle_minutes": 15.0, "cache_bytes": 12e6,
+         "cache_limit": 1074e6, **busy},
+        {"job": "b" * 16, "model": "other", "engine": "vllm", "idle_minutes": 0.0, "status": "no answer"},
+    ]  # fmt: skip
+    stopped: list[str] = []
+    monkeypatch.setattr(servers, "look", lambda _: told)
+    monkeypatch.setattr(servers, "stop", lambda _, job: stopped.append(job))
+    app = chatting(home, ())
+    async with app.run_test(size=size) as pilot:
+        await press(pilot, "H")
+        await until(pilot, lambda: "travel" in screen_text(app) and "no answer" in screen_text(app))
+        rows = screen_text(app).splitlines()
+        (first,) = (row for row in rows if "travel" in row)
+        assert all(word in first for word in ("light", "2+1", "42", "2.0 GB", "12/1074 MB", "0 of 15 min"))
+        assert any("other" in row and "no answer" in row for row in rows)
+        await press(pilot, "x")
+        await until(pilot, lambda: stopped == ["a" * 16])
+        await press(pilot, "escape")
+        assert not app.screen.query("#servers-list")
+
+
 async def test_saying_anew_branching_and_retrying_name_the_message(home: Home) -> None:
     async with LiveServer(home, FOUR[:2]) as server:
         app = chatting(home, FOUR[:2])
@@ -228,6 +255,15 @@ def test_a_branch_cuts_and_an_alone_message_diverges() -> None:
     talk = view.fold(talk, {"type": "state", "column": 1, "state": "ready", "diverged": True})
     assert (talk.columns[0].diverged, talk.columns[1].diverged) == (False, True)
     assert any("diverged" in text for text, _ in view.head(talk, talk.columns[1], True)[0])
+
+
+def test_what_nobody_measured_is_unknown_and_what_is_known_of_a_cost_is_shown() -> None:
+    whole = turn(0, 0, "Hello") | {"latency_s": 2.0, "ttft_s": None, "malformed": 1}
+    assert view.figures(whole) == "2.0 s first – · 1→1 tok · 1 malformed · $0"
+    totals = {"input": 1, "output": 1, "cost": None, "known_cost": 0.02}
+    talk = told(whole | {"totals": totals})
+    assert talk.columns[0].spent == "≥ $0.0200"
+    assert told(whole | {"totals": totals | {"known_cost": 0}}).columns[0].spent == "$?"
 
 
 def test_the_input_says_to_whom_it_goes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,9 @@ from tests.fakes.record import START
 from tests.tui.conftest import HOSTILE, press, screen_text, settle, until
 from workbench.home import Home
 from workbench.store import connect
+from workbench.store.chat_votes import put_vote
 from workbench.store.reviews import votes
+from workbench.store.rows import VoteRow
 from workbench.tui import format as formats
 from workbench.tui.panes.results import evaluating, parts, view
 from workbench.tui.shell import Workbench
@@ -148,6 +151,37 @@ async def test_verdicts_stand_with_their_evidence(judged: Home) -> None:
         assert "llm:acme/two · consistency" in shown
         assert "said so" in shown
         assert "“Where to?" in shown
+
+
+@pytest.mark.parametrize("size", [SMALL, BIG], ids=["80x24", "160x50"])
+async def test_blind_votes_are_added_up_with_intervals(judged: Home, size: tuple[int, int]) -> None:
+    names = ("compiled:demo", "orchestrated:openai/gpt-4.1-2025-04-14")
+    with connect(judged) as rec:
+        (workflow,) = rec.one("SELECT id FROM workflows")
+        for n, (winner, note) in enumerate([(0, "quick, and it asked once"), (0, HOSTILE), (1, ""), (None, "")]):
+            verdict = "win" if winner is not None else "tie"
+            put_vote(rec, VoteRow(f"v{n}", "j", workflow, names, (f"a{n}", f"b{n}"), winner, verdict, note, created=n))
+        put_vote(rec, VoteRow("seen", "j", workflow, names, ("a", "b"), 1, "win", "in sight", blind=False))
+    app = on(judged)
+    async with app.run_test(size=size) as pilot:
+        await press(pilot, "V")
+        await until(pilot, lambda: app.screen.query("#votes-table"))
+        shown = screen_text(app)
+        assert "4 votes, 4 of them blind" in shown
+        rows = [row for row in shown.splitlines() if re.search(r"\d%–\d", row)]
+        compiled = next((row for row in rows if "compiled:demo" in row), "")
+        rival = next((row for row in rows if "orchestrated" in row), "")
+        assert "67% 21%–94%" in compiled  # two of three, Wilson
+        assert "33% 6%–79%" in rival
+        assert "+0.00" in compiled
+        assert "-0.51" in rival  # log(1.5 / 2.5): a tie is half a win for each
+        await press(pilot, "end")  # on a small screen the notes are further down
+        shown = screen_text(app)
+        assert "quick, and it asked once" in shown
+        assert "in sight" not in shown
+        assert "\x1b" not in shown
+        await press(pilot, "escape")
+        assert not app.screen.query("#votes-table")
 
 
 async def test_review_keys_work_on_conversations(judged: Home) -> None:

@@ -23,18 +23,19 @@ class AgentFailure(Exception):
 class AgentTurn:
     """One spoken message of an agent and all that it took.
 
-    `calls` counts model calls, those at hubs included; `cost` is in US dollars, None where a price is unknown. `nodes`
-    are the true steps of the message (silent hubs and the terminal included) and `edges` the edges that lead into them,
-    None where the agent holds no graph; `awaits` is the user node it then waits at, `via` the edge that leads there.
-    `malformed` counts answers at hubs that were none of the options (each was asked again; where the last one was
-    malformed too, the hub took its `otherwise` or first edge).
+    `calls` counts model calls, those at hubs included; `cost` is in US dollars, None where a price is unknown; `ttft_s`
+    is the time to the first token, None where the text came whole. `nodes` are the true steps of the message (silent
+    hubs and the terminal included) and `edges` the edges that lead into them, None where the agent holds no graph;
+    `awaits` is the user node it then waits at, `via` the edge that leads there. `malformed` counts answers at hubs that
+    were none of the options (each was asked again; where the last one was malformed too, the hub took its `otherwise`
+    or first edge).
     """
 
     text: str
     usage: Usage = field(default_factory=Usage)
     calls: int = 0
     latency_s: float = 0.0
-    ttft_s: float = 0.0
+    ttft_s: float | None = None
     cost: float | None = 0.0
     nodes: tuple[str, ...] | None = None
     ended: bool = False
@@ -100,7 +101,8 @@ class Rejoining(Protocol):
     """An agent that keeps its own books and can be brought to where a conversation was (orchestrated)."""
 
     async def restore(self, messages: Sequence[Message]) -> None:
-        """Stand where these messages have been said and the user's answer is awaited. Raises UserError if it cannot."""
+        """Stand where these messages have been said and the user's answer is awaited, or before the opening where none
+        have. Raises UserError if it cannot."""
         ...
 
     @property
@@ -129,11 +131,13 @@ class Meter:
     ttft_s: float | None = None
     cost: float | None = 0.0
     malformed: int = 0
+    spoken: bool = False
 
     def add(self, reply: Reply, *, spoken: bool) -> None:
         """Count one call. Time to first token runs until the first call that *speaks* gave its first token."""
-        if self.ttft_s is None and spoken:
-            self.ttft_s = self.latency_s + reply.ttft_s
+        if spoken and not self.spoken:
+            self.spoken = True
+            self.ttft_s = None if reply.ttft_s is None else self.latency_s + reply.ttft_s
         self.usage += reply.usage
         self.calls += _count(reply, "calls", 1)
         self.malformed += _count(reply, "malformed", 0)
@@ -147,7 +151,7 @@ class Meter:
             usage=self.usage,
             calls=self.calls,
             latency_s=self.latency_s,
-            ttft_s=self.latency_s if self.ttft_s is None else self.ttft_s,
+            ttft_s=self.ttft_s,
             cost=self.cost,
             stop_reason=stop_reason,
             malformed=self.malformed,

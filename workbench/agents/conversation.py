@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -63,7 +63,7 @@ class Spoken:
     calls: int = 0
     cost: float | None = 0.0
     latency_s: float = 0.0
-    ttft_s: float = 0.0
+    ttft_s: float | None = None
     stop_reason: StopReason = "end"
     malformed: int = 0
     read: Mapping[str, object] | None = None
@@ -87,7 +87,7 @@ class Spoken:
             usage=asdict(self.usage),
             calls=self.calls,
             latency_s=self.latency_s if self.role == "agent" else None,
-            ttft_s=self.ttft_s if self.role == "agent" else None,
+            ttft_s=self.ttft_s,
             cost=self.cost,
             label=heard,
             created=self.at,
@@ -128,7 +128,7 @@ class Conversation:
             "output": usage.output,
             "cache_read": usage.cache_read,
             "cache_write": usage.cache_write,
-            "cost": None if None in costs else sum(c or 0.0 for c in costs),
+            **cost_sums(costs),
             "user_cost": None if None in users else sum(c or 0.0 for c in users),
             "calls": sum(m.calls for m in spoken),
             "model_s": sum(m.latency_s for m in spoken),
@@ -136,6 +136,12 @@ class Conversation:
             "malformed": sum(m.malformed for m in spoken),
             "cut": sum(m.stop_reason == "length" for m in spoken),
         }
+
+
+def cost_sums(costs: Sequence[float | None]) -> dict[str, float | None]:
+    """`cost` is all that an agent's messages cost, None if any is unknown; `known_cost` what is known of it."""
+    known = sum(c for c in costs if c is not None)
+    return {"cost": None if None in costs else known, "known_cost": known}
 
 
 def agent_message(turn: AgentTurn, at: float) -> Spoken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -49,13 +49,28 @@ def facts(row: ConversationRow) -> str:
 
 
 def figures(message: MessageRow, *, nodes: bool = True) -> str:
-    """Tokens, seconds and, if wanted, nodes of an agent's message; "" for a user's."""
+    """What an agent's message took and, if wanted, the nodes of it; "" for a user's."""
     if message.role != "agent" or message.latency_s is None:
         return ""
-    parts = [f"{message.usage.get('output', 0)} tokens", f"{message.latency_s:.1f} s"]
     read = (message.label or {}).get("nodes")
     place = message.nodes or (tuple(map(str, read)) if isinstance(read, list) else ())
-    return clean_line(", ".join([*parts, *(["→".join(place)] if place and nodes else [])]), 200)
+    took = took_words(message.usage, message.calls, message.latency_s, message.ttft_s, message.cost)
+    return clean_line(", ".join([took, *(["→".join(place)] if place and nodes else [])]), 200)
+
+
+def took_words(usage: Mapping[str, int], calls: int, latency_s: float, ttft_s: float | None, cost: float | None) -> str:
+    """What a message took: tokens in (those from a cache apart) and out, seconds, calls, dollars; `–` is unknown."""
+    if not calls:
+        return "no model call"
+    cached, given = usage.get("cache_read", 0), usage.get("input", 0) + usage.get("cache_write", 0)
+    first = "–" if ttft_s is None else f"{ttft_s:.2f} s"
+    parts = [
+        f"{given}{f'+{cached} cached' if cached else ''}→{usage.get('output', 0)} tokens",
+        f"{latency_s:.1f} s, first {first}",
+        *([f"{calls} calls"] if calls > 1 else []),
+        "cost unknown" if cost is None else f"${cost:.4f}",
+    ]
+    return ", ".join(parts)
 
 
 def _markdown(row: ConversationRow, messages: Sequence[MessageRow]) -> str:

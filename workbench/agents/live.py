@@ -30,6 +30,8 @@ from workbench.errors import UserError
 from workbench.jobs import JobContext
 from workbench.jobs.kinds import entry_point
 from workbench.models.client import Client
+from workbench.models.ledger import RetryPolicy
+from workbench.models.open import LateClient, open_client
 from workbench.store import Record, connect
 from workbench.store.conversations import put_conversation
 from workbench.store.rows import CallRow, ConversationRow, MessageRow, VoteRow
@@ -46,6 +48,8 @@ IDLE_SECONDS = 3600.0
 """How long it stays when nobody is connected and nothing happens."""
 LOCATOR = "workbench.evaluation.position:Locator"
 """Who reads where a conversation stands: above this room, so it is named and looked up like a job's entry point."""
+ATTEMPTS = 4
+"""How often a call is tried that may pass later: a person waits, and can ask again with one key."""
 _LONGEST_SOCKET_PATH = 100
 _TICK_S = 0.1
 _QUEUE = 20_000
@@ -214,9 +218,8 @@ class _Live:
 
     def _client(self, model: str) -> Client:
         if model not in self._clients:
-            from workbench.models.open import open_client
-
-            self._clients[model] = open_client(model, self._ctx.home, self._book.call)
+            home, record, policy = self._ctx.home, self._book.call, RetryPolicy(ATTEMPTS)
+            self._clients[model] = LateClient(model, lambda: open_client(model, home, record, policy=policy))
         return self._clients[model]
 
     def _reader(self) -> Labeller:

@@ -140,8 +140,6 @@ class Column:
             raise UserError(f"there are {len(self.messages)} messages: none to go back to before number {idx + 1}")
         if text is not None and (not idx or self.messages[idx - 1].role == "user"):
             raise UserError("only a user's message can be said anew")
-        if not idx and isinstance(self.agent, Rejoining):
-            raise UserError("an orchestrated agent cannot open anew: begin a new conversation")
         self.diverged |= alone
         self._wanted = (idx, text)
         self.stop_reply()
@@ -214,7 +212,7 @@ class Column:
             self.agent.restore([m.message() for m in done])
         elif done and isinstance(self.agent, Informed):
             await self._walk_again(self.agent, done)
-        elif done and isinstance(self.agent, Rejoining):
+        elif isinstance(self.agent, Rejoining):
             await self.agent.restore([m.message() for m in done])
         await self._remind_user(done)
         self._pending = None
@@ -225,11 +223,14 @@ class Column:
 
     async def _walk_again(self, agent: Any, done: Sequence[Spoken]) -> None:
         """Bring an agent that knows the graph and needs no model to where it was."""
-        await agent.open()
+        turn = await agent.open()
         for message in done:
             if message.role == "user":
-                agent.inform(UserTurn(message.text, message.question, message.move, message.deviation))
-                await agent.reply(message.text)
+                told = UserTurn(message.text, message.question, message.move, message.deviation)
+                if told.move is None and self._understand:  # somebody typed it
+                    told = self._understand(message.text, turn.awaits)
+                agent.inform(told)
+                turn = await agent.reply(message.text)
 
     async def _remind_user(self, done: Sequence[Spoken]) -> None:
         """A simulated user without a model counts what it was asked: let it hear the talk again."""
@@ -405,7 +406,9 @@ class Column:
 
     def _show(self) -> None:
         auto = -1 if self._auto == float("inf") else int(self._auto)
-        data: dict[str, Any] = {"column": self.index, "state": self.state, "queued": len(self._inbox), "auto": auto}
+        owes = self.state == "ready" and self._pending is not None  # whoever waits for it must not take it for done
+        state = "answering" if owes else self.state
+        data: dict[str, Any] = {"column": self.index, "state": state, "queued": len(self._inbox), "auto": auto}
         if self.diverged:
             data["diverged"] = True
         if self.ended_by:

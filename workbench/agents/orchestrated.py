@@ -102,9 +102,13 @@ class OrchestratedAgent:
     async def restore(self, messages: Sequence[Message]) -> None:
         """Stand where these messages have been said: the newest checkpoint with just this history (time travel).
 
-        Raises UserError if there is none, as for a conversation of another process without a checkpoint file.
+        No messages mean the beginning: the thread's checkpoints are dropped, and `open` speaks anew. Raises UserError if
+        there is none, as for a conversation of another process without a checkpoint file.
         """
         graph = await self._compiled()
+        if not messages:
+            await graph.checkpointer.adelete_thread(self._thread["thread_id"])
+            return
         wanted = [("assistant" if m.role == "agent" else "user", m.text) for m in messages]
         async for snapshot in graph.aget_state_history({"configurable": self._thread}):
             if not snapshot.interrupts:

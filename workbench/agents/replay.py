@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.agents.conversation import cost_sums
+from workbench.agents.names import parse_name
 from workbench.dialogue.model import Speaker
+from workbench.models.client import Usage
+from workbench.models.prices import Price
 from workbench.store.rows import ConversationRow, MessageRow
 
 _LONGEST_PAUSE_S = 20.0
@@ -53,6 +57,29 @@ def paced(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, Mapping[
         before = at
 
 
+def priced(events: Iterable[Mapping[str, Any]], price_of: Callable[[str], Price | None]) -> Iterator[dict[str, Any]]:
+    """The events of a live conversation, turns without a cost at what `price_of` their agent's model says now.
+
+    A cost that was known stays. Prices by the second of the machine take the turn's time for it.
+    """
+    models: dict[int, str | None] = {}
+    costs: dict[int, dict[int, float | None]] = {}
+    for event in events:
+        if event["type"] == "hello":
+            models = {a["column"]: parse_name(a["name"]).model for a in event["agents"]}
+        column = event.get("column", -1)
+        if event["type"] == "branch":
+            costs[column] = {n: c for n, c in costs.get(column, {}).items() if n < event["idx"]}
+        if event["type"] == "turn":
+            cost = event["cost"]
+            if cost is None and (price := price_of(models.get(column) or "")):
+                cost = price.second * event["latency_s"] if price.second else price.cost(Usage(**event["usage"]))
+            spent = costs.setdefault(column, {})
+            spent[event["idx"]] = cost
+            event = {**event, "cost": cost, "totals": event["totals"] | cost_sums(list(spent.values()))}
+        yield dict(event)
+
+
 def events_of(held: Sequence[tuple[ConversationRow, Sequence[MessageRow]]], workflow: str) -> list[dict[str, Any]]:
     """Conversations of the record as the events of a live one (`workbench.agents.live_client`), a column each.
 
@@ -87,7 +114,7 @@ def _whole(messages: Sequence[MessageRow], idx: int, row: ConversationRow) -> di
     costs = [m.cost for m in so_far]
     names = ("input", "output", "cache_read", "cache_write")
     totals: dict[str, Any] = {name: sum(m.usage.get(name, 0) for m in so_far) for name in names}
-    totals |= {"cost": None if None in costs else sum(c or 0.0 for c in costs), "messages": idx + 1}
+    totals |= {**cost_sums(costs), "messages": idx + 1}
     totals["model_s"] = sum(m.latency_s or 0.0 for m in so_far)
     read = (message.label or {}).get("nodes") or ()
     return {

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import click
 
+from workbench.agents.export import took_words
 from workbench.agents.live_client import Event, LiveClient, draw_scenario, launch_chat, with_persona, workflow_of
 from workbench.cli.output import example, json_option, pass_home, to_json
 from workbench.errors import ServiceError, UserError
@@ -115,7 +116,7 @@ class _Column:
             self.messages[-1]["place"] = {n: event[n] for n in ("nodes", "at", "known")}
         elif event["type"] in ("said", "turn") and event["text"]:
             role = "user" if event["type"] == "said" else "agent"
-            names = ("text", "move", "nodes", "latency_s", "ttft_s", "cost", "usage", "stop_reason")
+            names = ("text", "move", "nodes", "calls", "latency_s", "ttft_s", "cost", "usage", "stop_reason")
             self.messages.append({"role": role, **{n: event[n] for n in names if n in event}})
             self.totals = event.get("totals", self.totals)
         elif event["type"] == "state":
@@ -190,9 +191,9 @@ async def _obey(client: LiveClient, events: Any, columns: list[_Column], printer
             for column in columns:
                 column.state = "answering"
         case "retry":
-            printer.again(max((len(c.messages) for c in columns), default=1) - 1)
+            printer.again(min((len(c.messages) for c in columns), default=1) - 1)
             for column in columns:
-                column.state = "answering" if column.state in ("ready", "failed") else column.state
+                column.state = "answering" if column.messages or column.error else column.state
             await client.retry()
         case "vote" if first in ("tie", "bad") or _lettered(columns, first):
             column = _lettered(columns, first)
@@ -319,7 +320,7 @@ def _cell(column: _Column, number: int) -> str:
     message = column.messages[number]
     if message["role"] == "user":
         return f"> {clean(message['text'])}"
-    figures = [f"{message['usage']['output']} tokens", f"{message['latency_s']:.1f} s"]
+    figures = [took_words(*(message[name] for name in ("usage", "calls", "latency_s", "ttft_s", "cost")))]
     if message["nodes"]:
         figures.append(clean_line("→".join(message["nodes"]), 60))
     return f"{clean(message['text'])}\n  [{', '.join(figures)}]"

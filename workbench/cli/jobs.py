@@ -55,8 +55,8 @@ def _server_load(home: Home, job: JobStatus) -> Mapping[str, Any] | None:
     """What a running server says of its load; None for every other job."""
     if job.kind != "serve" or job.state != "running":
         return None
-    from workbench.cli.serve import load_of
     from workbench.models.server.ensure import servers
+    from workbench.models.server.look import load_of
 
     return next((load_of(info) for info in servers(home) if info.job_id == job.id), None)
 
@@ -170,7 +170,7 @@ def _render_line(job: JobStatus) -> str:
 
 
 def _render_one(job: JobStatus, args: Mapping[str, Any], load: Mapping[str, Any] | None = None) -> str:
-    from workbench.cli.serve import load_words
+    from workbench.models.server.look import load_words
 
     lines: dict[str, object] = {
         "job": job.id,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.home import Home
-
-if TYPE_CHECKING:
-    from workbench.models.server.ensure import ServerInfo
 
 
 @click.command(
@@ -41,67 +37,37 @@ def command(
     """
     from workbench.jobs import launch
     from workbench.models.server.ensure import model_path, model_title, running_server, serve_args, wait_ready
+    from workbench.models.server.look import idle_minutes, look
 
     if model == "list":
-        found = list_servers(home)
-        emit(found, as_json, _render_list)
+        emit(look(home), as_json, _render_list)
         return
     path = model_path(home, model)
     args = serve_args(path, engine, dtype=dtype, port=port, private=not open_, idle_minutes=idle)
-    info = None if port or open_ else running_server(home, path, dtype, str(args["program"]))
+    joined = info = None if port or open_ else running_server(home, path, dtype, str(args["program"]))
     if info is None:
         job = launch(home, "serve", args, f"serve {model_title(path)}")
         info = wait_ready(home, job.id)
     token = str(home.jobs / info.job_id / "token") if info.token else None
     data = {"url": info.url, "model": info.model, "job": info.job_id, "folder": str(path), "token_file": token}
-    emit({**data, "engine": info.program}, as_json, _render_started)
-
-
-def list_servers(home: Home) -> list[dict[str, Any]]:
-    """Every running server: job, model, engine, address, and what it says of its load."""
-    from workbench.models.server.ensure import servers
-
-    return [
-        {"job": info.job_id, "model": info.model, "engine": info.program, "url": info.url, **load_of(info)}
-        for info in servers(home)
-    ]
-
-
-def load_of(info: ServerInfo) -> Mapping[str, Any]:
-    """What a server says of itself; `status` is "no answer" where it says nothing."""
-    from workbench.models.server.ensure import health
-
-    try:
-        return health(info)
-    except (OSError, ValueError):
-        return {"status": "no answer"}
-
-
-def load_words(load: Mapping[str, Any]) -> str:
-    """A server's load in one line."""
-    if load.get("status") != "ok":
-        return str(load.get("status", "no answer"))
-    words = [f"{load.get('active', 0):g} running, {load.get('queued', 0):g} waiting"]
-    if load.get("tokens_per_s"):
-        words.append(f"{load['tokens_per_s']:.0f} tokens/s")
-    if load.get("rss_bytes"):
-        words.append(f"{load['rss_bytes'] / 1e9:.1f} GB")
-    if load.get("cache_limit"):
-        words.append(f"cache {load['cache_bytes'] / 1e6:.0f} of {load['cache_limit'] / 1e6:.0f} MB")
-    if load.get("idle_s"):
-        words.append(f"idle for {load['idle_s']:.0f} s")
-    return ", ".join(words)
+    more = {"engine": info.program, "idle_minutes": idle_minutes(home, info), "joined": joined is not None}
+    emit({**data, **more}, as_json, lambda d: _render_started(d, idle))
 
 
 def _render_list(found: list[dict[str, Any]]) -> str:
     if not found:
         return "Nothing is served: `workbench serve RUN` starts a server, and agents start theirs by themselves."
+    from workbench.models.server.look import load_words
+
     rows = [(s["job"], s["model"], s["engine"], s["url"], load_words(s)) for s in found]
     return table(("job", "model", "engine", "address", "load"), rows)
 
 
-def _render_started(data: dict[str, str | None]) -> str:
+def _render_started(data: dict[str, Any], idle: float) -> str:
     lines = [f"{data['model']} answers at {data['url']}  ({data['engine']}; stop: workbench jobs stop {data['job']})"]
     if data["token_file"]:
         lines.append(f'bearer token: {data["token_file"]}  (WORKBENCH_SERVER_KEY="$(cat FILE)" for workbench itself)')
+    if data["joined"] and data["idle_minutes"] != idle:
+        stops = f"stops after {data['idle_minutes']:g} minutes without use" if data["idle_minutes"] else "never stops"
+        lines.append(f"It ran already and {stops}; --idle counts for a new one: stop it first.")
     return "\n".join(lines)

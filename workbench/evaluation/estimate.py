@@ -131,7 +131,7 @@ class _Counter:
     async def complete(self, request: Request) -> Reply:
         text = next(self._says, "Goodbye!")
         self._counted.add(request, round(len(text) * LONGER) // CHARACTERS_A_TOKEN)
-        return Reply(text, "end", Usage(), 0.0, 0.0, None, self.model)
+        return Reply(text, "end", Usage(), 0.0, None, None, self.model)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         yield await self.complete(request)

@@ -9,6 +9,8 @@ from itertools import combinations
 
 from workbench.store.rows import VoteRow
 
+_LEAST_NAME = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -99,8 +101,8 @@ def in_words(vote: VoteRow) -> str:
     return f"{'tie' if vote.verdict == 'tie' else 'all bad'}: {', '.join(vote.agents)}"
 
 
-def text(found: Votes) -> str:
-    """A table for people."""
+def text(found: Votes, width: int = 0) -> str:
+    """A table for people; agents' names are cut where it would be wider than `width` cells (0: never)."""
     from rich.cells import cell_len
 
     from workbench.text import clean_line
@@ -115,7 +117,13 @@ def text(found: Votes) -> str:
             strength += f" {s.strength_low:+.2f} … {s.strength_high:+.2f}"
         lines.append((clean_line(s.agent, 60), str(s.wins), str(s.losses), str(s.ties), str(s.bad), rate, strength))
     widths = [max(cell_len(row[n]) for row in lines) for n in range(len(lines[0]))]
-    table = ["  ".join(cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)) for row in lines]
+    if width:
+        widths[0] = max(min(widths[0], width - sum(widths[1:]) - 2 * len(widths[1:])), _LEAST_NAME)
+    fitted = [[clean_line(row[0], widths[0]), *row[1:]] for row in lines]
+    table = [
+        "  ".join(cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in fitted
+    ]
     said = [f"  {clean_line(verdict, 120)}: {clean_line(note, 300)}" for verdict, note in found.notes[:20]]
     return "\n".join(
         [

@@ -137,7 +137,7 @@ class AnthropicClient:
             if reason is None:
                 raise AttemptFailed("cut", f"{self.model}: the stream ended in mid-reply")
             spent = time.perf_counter() - began
-            reply = self.reply(text, reason, usage, spent, first or spent)
+            reply = self.reply(text, reason, usage, spent, first)
         except Exception as error:
             raise self.failed(error) from error
         yield reply
@@ -156,7 +156,7 @@ class AnthropicClient:
         self._capability = left
         return AttemptFailed("unsupported", str(failed), 400)
 
-    def reply(self, text: str, reason: str | None, usage: Usage, spent: float, first: float) -> Reply:
+    def reply(self, text: str, reason: str | None, usage: Usage, spent: float, first: float | None) -> Reply:
         """A reply of this model. Raises AttemptFailed if the answer lacks its stop reason."""
         if reason is None:
             raise AttemptFailed("malformed", f"{self.model}: the answer has no stop reason")
@@ -179,7 +179,7 @@ def to_reply(client: AnthropicClient, answer: Any, spent: float) -> Reply:
     text = "".join(block.text for block in answer.content if block.type == "text")
     if called is not None:
         text = json.dumps(called.input, ensure_ascii=False)
-    return client.reply(text, answer.stop_reason, _usage(answer.usage), spent, spent)
+    return client.reply(text, answer.stop_reason, _usage(answer.usage), spent, None)
 
 
 def _usage(usage: Any) -> Usage:

@@ -344,7 +344,7 @@ class BatchClient:
                 row = self._rows.pop(custom_id, None)
                 if isinstance(result, Reply):
                     cost = dollars(self.price, result)
-                    result = replace(result, cost=cost, latency_s=spent, ttft_s=spent)
+                    result = replace(result, cost=cost, latency_s=spent)
                 if row is not None:
                     self._book(row, result)
                 told += [(future, result) for future in self._waiting.pop(custom_id, []) if not future.done()]

@@ -41,9 +41,7 @@ class CallBook:
         usage = Usage(row.input, row.output, row.cache_read, row.cache_write)
         detail = {**kept["detail"], "recalled": True}
         latency = row.latency or 0.0
-        return Reply(
-            kept["text"], kept["stop_reason"], usage, latency, row.ttft or latency, row.cost, kept["model"], detail
-        )
+        return Reply(kept["text"], kept["stop_reason"], usage, latency, row.ttft, row.cost, kept["model"], detail)
 
     def forget(self, owner: str) -> None:
         """Drop the answers kept for `owner` (`dialogue:ID`): what they made is in the record. May join a transaction."""

@@ -69,13 +69,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a call ended in. `cost` is in US dollars, None where the price is unknown (never 0 for unknown)."""
+    """What a call ended in. `cost` is in US dollars, None where the price is unknown (never 0 for unknown).
+
+    `ttft_s` is the time to the first token, None where the reply came whole: nobody saw the first one then.
+    """
 
     text: str
     stop_reason: StopReason
     usage: Usage
     latency_s: float
-    ttft_s: float
+    ttft_s: float | None
     cost: float | None
     model: str
     detail: Mapping[str, object] = field(default_factory=dict)

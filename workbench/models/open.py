@@ -173,6 +173,37 @@ def _at_url(name: str) -> Client:
     return OpenAIClient(model, key, url, constraint="choice")
 
 
+class LateClient:
+    """A client that `open_` makes at its first call: what it refuses (no key, no such model) fails that call alone, and
+    the next one tries again."""
+
+    def __init__(self, name: str, open_: Callable[[], Client]) -> None:
+        self.model = name
+        self._open = open_
+        self._opened: Client | None = None
+        self._lock = asyncio.Lock()
+
+    async def complete(self, request: Request) -> Reply:
+        """As the client does; UserError where there is none."""
+        return await (await self._client()).complete(request)
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """As the client does; UserError where there is none."""
+        async for piece in (await self._client()).stream(request):
+            yield piece
+
+    async def close(self) -> None:
+        """Release the client, if there is one."""
+        if self._opened:
+            await self._opened.close()
+
+    async def _client(self) -> Client:
+        async with self._lock:
+            if self._opened is None:
+                self._opened = await asyncio.to_thread(self._open)  # it may import an SDK
+            return self._opened
+
+
 class LocalClient:
     """A local model, whose server is joined or started when it is needed, and again should it have gone away."""
 

@@ -99,7 +99,7 @@ class OpenAIClient:
             choice = answer.choices[0]
             text = _called(choice.message) or choice.message.content or choice.message.refusal or ""
             reason = "content_filter" if choice.message.refusal else choice.finish_reason
-            return self._reply(text, reason, answer.usage, spent, spent, _scores(choice))
+            return self._reply(text, reason, answer.usage, spent, None, _scores(choice))
         except Exception as error:
             raise self._failed(error) from error
 
@@ -128,7 +128,7 @@ class OpenAIClient:
             if reason is None:
                 raise AttemptFailed("cut", f"{self.model}: the stream ended in mid-reply")
             spent = time.perf_counter() - began
-            reply = self._reply(text, reason, usage, spent, first or spent, scores)
+            reply = self._reply(text, reason, usage, spent, first, scores)
         except Exception as error:
             failed = self._failed(error)
             if first is not None and failed.kind == "connection":  # as the SDK calls a stream that breaks off
@@ -150,7 +150,7 @@ class OpenAIClient:
         return AttemptFailed("unsupported", str(failed), failed.status)
 
     def _reply(
-        self, text: str, reason: str | None, usage: Any, spent: float, first: float, scores: dict[str, object]
+        self, text: str, reason: str | None, usage: Any, spent: float, first: float | None, scores: dict[str, object]
     ) -> Reply:
         if reason is None or not isinstance(text, str):
             raise AttemptFailed("malformed", f"{self.model}: the answer has no finish reason")

@@ -233,6 +233,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat.replay", "conversations", "replay with its own timing; again: stop", "P", when=_session),
     Action("chat.speed(2.0)", "conversations", "replay faster", "plus", when=_session),
     Action("chat.speed(0.5)", "conversations", "replay slower", "minus", when=_session),
+    Action("chat.servers", "chat", "local servers: health, load, memory", "H"),
     Action("chat.close", "chat", "end the conversation", "X", when=_session),
     Action("results.votes", "results", "people's votes on agents side by side", "V"),
     Action("results.behind", "results", "conversations behind the figure", "v", short="behind", footer=1, when=_closed),

@@ -24,7 +24,9 @@ _GAUGES = {
     "active": ("vllm:num_requests_running", "llamacpp:requests_processing"),
     "queued": ("vllm:num_requests_waiting", "llamacpp:requests_deferred"),
     "prompt_tokens": ("vllm:prompt_tokens_total", "llamacpp:prompt_tokens_total"),
-    "cached_tokens": ("vllm:prefix_cache_hits_total",),
+    "cached_tokens": ("vllm:prefix_cache_hits_total", "llamacpp:prompt_tokens_cached_total"),
+    "cache_share": ("vllm:kv_cache_usage_perc",),
+    "tokens_per_s": ("llamacpp:predicted_tokens_seconds",),
     "output_tokens": ("vllm:generation_tokens_total", "llamacpp:tokens_predicted_total"),
 }
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{.*\})?\s+([-+\w.]+)")

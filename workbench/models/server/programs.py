@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +17,9 @@ Program = Literal["light", "vllm", "llama.cpp"]
 PROGRAMS: tuple[Program, ...] = get_args(Program)
 LOOPBACK = "127.0.0.1"
 _EXECUTABLES: dict[Program, str] = {"vllm": "vllm", "llama.cpp": "llama-server"}
+EXTRA_ARGUMENTS: dict[Program, str] = {"vllm": "WORKBENCH_VLLM_ARGS", "llama.cpp": "WORKBENCH_LLAMA_ARGS"}
+"""Variables (settings `vllm_args`, `llama_args`) whose words are added to a program's command line: the share of a GPU
+that two servers beside each other may take, tensor parallelism, layers on the GPU."""
 _SLOTS = 8
 
 
@@ -73,18 +77,24 @@ def choose_program(model: Path, wanted: str = "auto") -> Program:
 
 
 def command_for(program: Program, serving: Serving) -> Command:
-    """The command line that makes `program` serve on loopback. The light engine is this process and has none."""
-    if program == "vllm":
-        return _vllm(serving)
-    if program == "llama.cpp":
-        return _llama_cpp(serving)
-    raise ValueError(f"{program} has no command line")
+    """The command line that makes `program` serve on loopback. The light engine is this process and has none.
+
+    Raises UserError for extra arguments that cannot be read.
+    """
+    makers = {"vllm": _vllm, "llama.cpp": _llama_cpp}
+    if program not in makers:
+        raise ValueError(f"{program} has no command line")
+    made, variable = makers[program](serving), EXTRA_ARGUMENTS[program]
+    try:
+        return replace(made, argv=(*made.argv, *shlex.split(os.environ.get(variable, ""))))
+    except ValueError as error:
+        raise UserError(f"{variable}: {error}") from error
 
 
 def _vllm(serving: Serving) -> Command:
     argv = (executable("vllm") or "vllm", "serve", str(serving.model), "--served-model-name", serving.name,
             "--host", LOOPBACK, "--port", str(serving.port), "--dtype", serving.dtype,
-            "--enable-prefix-caching")  # fmt: skip
+            "--enable-prefix-caching", "--enable-prompt-tokens-details")  # fmt: skip
     token = {"VLLM_API_KEY": serving.token_file.read_text(encoding="utf-8")} if serving.token_file else {}
     return Command(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **token})
 

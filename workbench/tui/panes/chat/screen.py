@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from typing import Any
 
 from textual import on
@@ -12,15 +10,14 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
-from workbench.agents.live_client import LiveClient, draw_scenario, launch_chat, with_persona
-from workbench.errors import UserError
+from workbench.agents.live_client import draw_scenario, launch_chat, with_persona
 from workbench.tui import state as states
 from workbench.tui.format import agent_name
-from workbench.tui.pane import Pane
 from workbench.tui.panes.chat import offers, session, view
 from workbench.tui.panes.chat.board import Board, Heads
 from workbench.tui.panes.chat.dialogs import AgentsScreen, EarlierScreen, ScenarioScreen, VoteScreen, WordsScreen
 from workbench.tui.panes.chat.map import WIDTH, Map
+from workbench.tui.panes.chat.talking import Order, Talking
 from workbench.tui.state import ChatState
 from workbench.tui.widgets.safe import Line, SafeText, Span
 from workbench.workflow.model import Workflow
@@ -31,29 +28,21 @@ REDRAW_SLOW = 0.25
 LEAST_COLUMN = 40
 FASTEST, SLOWEST = 64.0, 0.25
 
-Order = Callable[[LiveClient], Awaitable[None]]
 
-
-class ChatPane(Pane):
+class ChatPane(Talking):
     """A client of the detached conversation: leaving the pane or the app ends nothing, coming back joins again."""
 
     scope = "chat"
     first = "#chat-board"
     HELP = (
         "What you write goes to all columns, or to one (^t), which has then diverged. A column that answers takes it next. "
-        "Every message is in the record. [ and ] choose a message: e says it anew, b branches after it."
+        "Every message is in the record. [ and ] choose a message: e says it anew, b branches after it. $? is an unknown "
+        "price: `workbench --price paper-a100`, or local_price in the settings, says what a local model costs."
     )
 
     def __init__(self) -> None:
         super().__init__()
-        self.talk = view.Talk()
-        self._session: session.Session | None = None
-        self._client: LiveClient | None = None
-        self._to: int | None = None
         self._due = False
-        self._chosen: int | None = None
-        self._speed: float | None = None
-        """Of a replay; None when none runs."""
         self._workflow: tuple[str, Workflow | None] = ("", None)
         self._offers = offers.Offers((), "", None)
 
@@ -108,65 +97,12 @@ class ChatPane(Pane):
         self._forget()
         self.state = states.session_begun(self.state, None)
         self.run("start", start, started)
-        self._soon()
-
-    def _forget(self) -> None:
-        self.talk, self._session, self._client = view.Talk(), None, None
-        self._to = self._chosen = self._speed = None
-
-    def _join(self, job: str) -> None:
-        self._forget()
-        self._session = session.Session(self.home, job)
-        self._listen(self._session.events())
-
-    def _listen(self, events: AsyncIterator[session.Event]) -> None:
-        """Show events as they come, instead of those that came before."""
-        work = partial(self._take, events)  # not a coroutine yet: one that is replaced at once would never be awaited
-        self.run_worker(work, group="chat", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
-
-    async def _take(self, events: AsyncIterator[session.Event]) -> None:
-        held = self._session
-        try:
-            async for event in events:
-                if event["type"] == "refused":
-                    self.shell.say(str(event["error"]), tone="warn")
-                self.talk = view.fold(self.talk, event)
-                self._soon()
-        except UserError as error:
-            self.shell.say(str(error), tone="bad")
-        finally:
-            if self._session is held:
-                self._speed = None
-                self._soon()
-
-    def _send(self, what: Order) -> None:
-        """Send something; an ended process is started again first and takes the conversation up where it was."""
-        held = self._session
-        if held is None:
-            return
-
-        async def send() -> None:
-            try:
-                client = held.client
-                if client is None:
-                    client = await held.speak(self.talk.last)
-                    held.client = client
-                    self._listen(client.events())
-                await what(client)
-            except UserError as error:
-                held.client = None
-                self.shell.say(str(error), tone="bad")
-
-        self.run_worker(send(), group="send", exit_on_error=False)
-
-    @property
-    def _addressed(self) -> list[int] | None:
-        """The columns that are spoken to, None for all."""
-        return None if self._to is None else [self._to]
+        self.changed()
 
     # What is shown -----------------------------------------------------------------------------------------------
 
-    def _soon(self) -> None:
+    def changed(self) -> None:
+        """Draw soon, however much comes until then."""
         if not self._due:
             self._due = True
             self.set_timer(REDRAW_SLOW if self.shell.slow else REDRAW, self._later)
@@ -232,7 +168,8 @@ class ChatPane(Pane):
 
     def _invitation(self, state: ChatState) -> Line:
         if state.session or self._session:
-            return (("starting ", "dim"), (", ".join(map(agent_name, state.agents)), "plain"), (" …", "dim"))
+            names = ", ".join(map(agent_name, state.agents)) or "a conversation"
+            return (("starting ", "dim"), (names, "plain"), (" …", "dim"))
         if state.agents:
             again: list[Span] = [
                 ("n", "key"),
@@ -498,6 +435,12 @@ class ChatPane(Pane):
         if not replaying and self._session:
             self._speed = 1.0
             self._listen(self._session.replay(lambda: self._speed or 0.0))
+
+    def action_servers(self) -> None:
+        """The local servers and how they fare."""
+        from workbench.tui.panes.chat.servers import ServersScreen
+
+        self.app.push_screen(ServersScreen(self.home, self.run))
 
     def action_speed(self, by: float) -> None:
         """A replay faster or slower."""

@@ -9,11 +9,12 @@ from typing import Any
 
 from workbench.agents.export import FORMS, export
 from workbench.agents.live_client import LiveClient, recorded_events
-from workbench.agents.replay import events_of, paced
+from workbench.agents.replay import events_of, paced, priced
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs import ENDED, job_folder, resume, status, tail_events
 from workbench.jobs.identity import host
+from workbench.models.open import price_of
 from workbench.store.chats import chat_conversations, chats, name_chat
 from workbench.store.conversations import get_conversation
 from workbench.store.record import connect
@@ -64,7 +65,13 @@ class Session:
         return await LiveClient.join(self.home, again.id, after=after, timeout=PATIENCE)
 
     def recorded(self) -> list[Event]:
-        """All events so far: from the job's folder, or made from the record where the folder is gone."""
+        """All events so far: from the job's folder, or made from the record where the folder is gone.
+
+        What had no price then is shown at what is stated now (`--price`, the settings).
+        """
+        return list(priced(self._stored(), lambda model: price_of(model, self.home)[0]))
+
+    def _stored(self) -> list[Event]:
         with suppress(UserError):
             if events := recorded_events(job_folder(self.home, self.job)):
                 return list(events)

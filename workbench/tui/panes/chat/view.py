@@ -72,6 +72,14 @@ class Column:
         cost = self.totals.get("cost")
         return float(cost) if isinstance(cost, int | float) else None
 
+    @property
+    def spent(self) -> str:
+        """Dollars so far in words: `≥ $0.02` where a message's price is unknown, `$?` where all are."""
+        known = self.totals.get("known_cost")
+        if not self.totals:
+            return "$0"
+        return f"≥ {dollars(float(known))}" if self.cost is None and known else dollars(self.cost)
+
 
 @dataclass(frozen=True, slots=True)
 class Talk:
@@ -183,6 +191,8 @@ def figures(event: Mapping[str, Any]) -> str:
     parts = [f"{seconds(event.get('latency_s'))} first {seconds(event.get('ttft_s'))}", f"{tokens} tok"]
     if calls > 1:
         parts.append(f"{calls} calls")
+    if event.get("malformed"):
+        parts.append(f"{event['malformed']} malformed")
     parts.append(dollars(event.get("cost")))
     if event.get("stop_reason") in ("length", "stopped"):
         parts.append({"length": "cut off", "stopped": "stopped"}[event["stop_reason"]])
@@ -190,9 +200,9 @@ def figures(event: Mapping[str, Any]) -> str:
 
 
 def seconds(value: Any) -> str:
-    """`0.42 s`, `3.1 s`, `75 s`."""
+    """`0.42 s`, `3.1 s`, `75 s`; what nobody measured is `–`."""
     if not isinstance(value, int | float):
-        return "?"
+        return "–"
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s" if value < 20 else duration(value)
 
 
@@ -201,7 +211,7 @@ def sums(column: Column, columns: Sequence[Column], width: int = 999) -> Line:
     totals = column.totals
     turns = sum(s.role == "agent" for s in column.said)
     tokens = sum(int(totals.get(k) or 0) for k in ("input", "output", "cache_read", "cache_write"))
-    parts = [f"{turns} turn{'s'[: turns != 1]}", f"{short(tokens)} tok", dollars(column.cost) if totals else "$0"]
+    parts = [f"{turns} turn{'s'[: turns != 1]}", f"{short(tokens)} tok", column.spent]
     if totals.get("model_s") is not None:
         parts.append(duration(float(totals["model_s"])))
     dearest = max((c.cost or 0.0 for c in columns), default=0.0)
@@ -249,7 +259,7 @@ def _winner(talk: Talk) -> int:
 def strip(talk: Talk, column: Column) -> Line:
     """A column that does not fit, in one line: state, name, node, dollars, last words."""
     last = column.reply or (column.said[-1].text if column.said else "")
-    known: list[Span] = [] if talk.masked else [(f" {column.at or '–'}", "agent"), (f" {dollars(column.cost)}", "dim")]
+    known: list[Span] = [] if talk.masked else [(f" {column.at or '–'}", "agent"), (f" {column.spent}", "dim")]
     return (
         MARKS.get(column.state, ("?", "dim")),
         (f" {column.letter} ", "key"),

@@ -355,10 +355,7 @@ class ResultsPane(Reviewing, Pane):
     def action_votes(self) -> None:
         """What people's votes on agents side by side add up to."""
 
-        def show(table: str) -> None:
-            self.app.push_screen(VotesScreen(table))
-
-        self.run("votes", lambda: read_votes(self.home), show)
+        self.run("votes", lambda: read_votes(self.home), lambda found: self.app.push_screen(VotesScreen(found)))
 
     def action_mend(self) -> None:
         """More dialogues for what went wrong: in the conversation that is open, else in the agent's whole column."""

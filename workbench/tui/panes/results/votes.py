@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,12 +14,18 @@ from workbench.store.chat_votes import votes
 from workbench.tui.effects import reader
 from workbench.tui.widgets.safe import SafeText, line
 
+if TYPE_CHECKING:
+    from workbench.evaluation.votes import Votes
 
-def read_votes(home: Home) -> str:
-    """Blind votes as a table; for a worker thread."""
-    from workbench.evaluation.votes import add_up, text
+WIDTH = 110
+"""Of the dialog, as its style says, on a screen that has so many cells."""
 
-    return text(add_up(votes(reader(home), blind=True) if home.database.exists() else []))
+
+def read_votes(home: Home) -> Votes:
+    """Blind votes, added up; for a worker thread."""
+    from workbench.evaluation.votes import add_up
+
+    return add_up(votes(reader(home), blind=True) if home.database.exists() else [])
 
 
 class VotesScreen(ModalScreen[None]):
@@ -27,16 +33,19 @@ class VotesScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,V,enter", "dismiss", show=False)]
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, found: Votes) -> None:
         super().__init__()
-        self._table = table
+        self._found = found
 
     def compose(self) -> ComposeResult:
         """The table."""
+        from workbench.evaluation.votes import text
+
+        table = text(self._found, min(self.app.size.width, WIDTH) - 4)
         with Vertical(classes="dialog", id="votes-dialog"):
             yield SafeText(
                 line(("Votes", "strong"), ("  given blind, in the chat pane or by workbench chat --blind", "dim"))
             )
             with VerticalScroll(id="votes-table"):
-                yield SafeText(*self._table.split("\n"), wrapped=False)
+                yield SafeText(*table.split("\n"))
             yield SafeText(line(("esc", "key"), " closes"))
