@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +73,32 @@ def test_a_script_waits_for_what_its_orders_bring(home: Home, tmp_path: Path) ->
         assert (said["role"], said["text"]) == ("user", "To Rome.")
         assert (answer["role"], answer["nodes"]) == ("agent", ["assess"])
         assert answer["text"] != opening["text"]
+
+
+def test_ctrl_c_leaves_a_half_written_line_at_once_and_the_conversation_as_it_is(home: Home) -> None:
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-m", "workbench", "--home", str(home.root.parent), "chat", "oracle"]
+    talking = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        os.write(keyboard, b"To Oslo, please.\n")
+        assert talking.stdout
+        said = ""
+        while said.count("you> ") < 2:
+            piece = talking.stdout.read(1)
+            assert piece, said
+            said += piece
+        os.write(keyboard, b"half a li")
+        talking.send_signal(signal.SIGINT)
+        rest = talking.communicate(timeout=60)[0]
+        assert talking.returncode == 130
+        assert "> To Oslo, please." in said
+        assert f"`workbench chat --join {jobs(home)[0].id}` takes it up again" in rest
+        assert jobs(home)[0].state == "running"
+    finally:
+        talking.kill()
+        stop(home, jobs(home)[0].id, 10.0)
+        os.close(keyboard)
+        os.close(terminal)
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,12 @@ async def test_going_back_keeps_the_old_conversation_and_goes_on_in_a_new_one(ho
         await client.back(9)
         refused = await collect(client, lambda seen: seen[-1]["type"] == "refused")
         assert "3 messages" in refused[-1]["error"]
-        newest = [e for e in (*branched, *again) if e["type"] == "branch"][-1]["conversation"]
+        await client.say("longer", to=[0])
+        await collect(client, of_type("turn"))
+        await client.back(5)  # the other column has not come so far: it stays as it is, and nobody is refused
+        went = await collect(client, of_type("branch"))
+        assert [e["type"] for e in went if e["type"] == "refused" or e.get("column") == 1] == []
+        newest = went[-1]["conversation"]
         await client.close()
         await asyncio.to_thread(stop, home, job.id, 30.0)
         resumed = launch_chat(home, [f"compiled:{url}#a", f"in-context:{url}#b"], travel.name, session="back")
@@ -228,7 +233,7 @@ async def test_going_back_keeps_the_old_conversation_and_goes_on_in_a_new_one(ho
         assert [m.text.strip() for m in messages[1:]] == ["one", "I heard one"]
         assert row.status == "done"
         row, messages = get_conversation(rec, newest) or pytest.fail("the branch is not in the record")
-        assert [m.text for m in messages if m.role == "user"] == ["two"]
+        assert [m.text for m in messages if m.role == "user"] == ["two", "longer"]
         assert row.provenance["diverged"] is True
 
 

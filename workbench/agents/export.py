@@ -68,7 +68,7 @@ def took_words(usage: Mapping[str, int], calls: int, latency_s: float, ttft_s: f
         f"{given}{f'+{cached} cached' if cached else ''}→{usage.get('output', 0)} tokens",
         f"{latency_s:.1f} s, first {first}",
         *([f"{calls} calls"] if calls > 1 else []),
-        "cost unknown" if cost is None else f"${cost:.4f}",
+        "cost unknown" if cost is None else f"${cost:.{6 if 0 < cost < 0.001 else 4}f}",
     ]
     return ", ".join(parts)
 

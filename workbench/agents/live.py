@@ -341,6 +341,8 @@ class _Live:
     async def _obey(self, message: Mapping[str, Any], queue: asyncio.Queue[Event | None]) -> None:
         wanted = message.get("to")
         chosen = [c for c in self._columns if wanted is None or c.index in wanted]
+        if message.get("op") == "back":  # columns that never came so far stay as they are
+            chosen = [c for c in chosen if len(c.messages) >= int(message["idx"])] or chosen
         alone = any(c not in chosen and c.state != "ended" for c in self._columns)
         try:
             if message["op"] == "vote":

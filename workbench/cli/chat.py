@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import textwrap
@@ -27,6 +28,7 @@ ORDERS = """/to B TEXT      say TEXT to column B alone (it has then diverged)
 /vote A|B|tie|bad [NOTE]   judge; a blind comparison then tells the names
 /end            end the conversation"""
 LETTERS = "ABCD"
+_LONGEST_LINE = 1 << 16
 _LEAST_WIDTH = 28
 """Narrower columns are printed one below the other."""
 
@@ -142,7 +144,7 @@ async def _talk(home: Home, job: str, auto: bool, lines: TextIO, *, quiet: bool)
             await client.auto()
             await _settle(events, columns, printer, to_the_end=True)
         while _goes_on(columns, lines):
-            line = await asyncio.to_thread(_read, lines, quiet)
+            line = await (_typed(lines, quiet) if lines.isatty() else asyncio.to_thread(_read, lines))
             if not line or line == "/end":
                 break
             if line.startswith("/"):
@@ -222,17 +224,23 @@ async def _voted(events: Any, columns: list[_Column]) -> None:
             return
 
 
-def _read(lines: TextIO, quiet: bool) -> str:
-    """The next line that says something; "" at the end, or where a person at the keyboard enters nothing."""
-    keyboard = lines.isatty()
-    if keyboard and not quiet:
+def _read(lines: TextIO) -> str:
+    """The next line that says something; "" at the end."""
+    said = (clean(line).strip() for line in iter(lines.readline, ""))
+    return next(filter(None, said), "")
+
+
+async def _typed(lines: TextIO, quiet: bool) -> str:
+    """What a person at the keyboard enters next; "" for nothing or the end. No thread waits, so Ctrl+C ends it at once."""
+    if not quiet:
         click.echo("you> ", nl=False)
-    for line in iter(lines.readline, ""):
-        if text := clean(line).strip():
-            return text
-        if keyboard:
-            return ""
-    return ""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(lines.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(lines.fileno())
+    return clean(os.read(lines.fileno(), _LONGEST_LINE).decode("utf-8", "replace")).strip()
 
 
 async def _settle(events: Any, columns: list[_Column], printer: _Printer, *, to_the_end: bool = False) -> None:

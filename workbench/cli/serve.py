@@ -68,6 +68,7 @@ def _render_started(data: dict[str, Any], idle: float) -> str:
     if data["token_file"]:
         lines.append(f'bearer token: {data["token_file"]}  (WORKBENCH_SERVER_KEY="$(cat FILE)" for workbench itself)')
     if data["joined"] and data["idle_minutes"] != idle:
-        stops = f"stops after {data['idle_minutes']:g} minutes without use" if data["idle_minutes"] else "never stops"
+        minutes = data["idle_minutes"]
+        stops = f"stops after {minutes:g} minute{'s'[: minutes != 1]} without use" if minutes else "never stops"
         lines.append(f"It ran already and {stops}; --idle counts for a new one: stop it first.")
     return "\n".join(lines)

@@ -51,11 +51,13 @@ def short(number: float) -> str:
 
 
 def dollars(cost: float | None) -> str:
-    """`$0`, `$0.0042`, `$3.10`; unknown is `$?`."""
+    """`$0`, `$0.000031`, `$0.0042`, `$3.10`; unknown is `$?`."""
     if cost is None:
         return "$?"
     if cost == 0:
         return "$0"
+    if cost < 0.001:  # what a turn of a small model on one's own machine costs
+        return f"${cost:.6f}"
     return f"${cost:.4f}" if cost < 0.1 else f"${cost:,.2f}"
 
 

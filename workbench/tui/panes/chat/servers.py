@@ -52,7 +52,7 @@ class ServersScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The table."""
-        empty = "nothing is served: agents on local models start their servers by themselves"
+        empty = "nothing is served: agents start their servers by themselves"
         with Vertical(classes="dialog", id="servers-dialog"):
             yield SafeText(line(("Local servers", "strong"), ("  workbench serve list says the same", "dim")))
             yield VirtualTable(COLUMNS, id="servers-list", empty=empty)
@@ -88,7 +88,7 @@ def server_row(server: Mapping[str, Any]) -> Row:
     """A line of the list; what an engine does not tell is `–`."""
     name = (str(server["model"]), "strong")
     if server.get("status") != "ok":
-        return Row(server["job"], (name, server["engine"], ("no answer", "bad"), "", "", "", ""))
+        return Row(server["job"], (name, server["engine"], "", "", "", "", ("no answer", "bad")))
     busy = f"{server.get('active', 0):g}" + (f"+{server['queued']:g}" if server.get("queued") else "")
     rate = f"{server['tokens_per_s']:.0f}" if server.get("tokens_per_s") else "–"
     memory = f"{server['rss_bytes'] / 1e9:.1f} GB" if server.get("rss_bytes") else "–"
