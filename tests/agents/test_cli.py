@@ -120,7 +120,7 @@ def test_bad_input_is_one_line_and_no_traceback(home: Home, arguments: tuple[str
 
 
 def test_known_costs_stay_and_unknown_ones_are_priced_as_is_stated_now() -> None:
-    usage = {"input": 1_000_000, "output": 0, "cache_read": 0, "cache_write": 0}
+    usage = {"input": 500_000, "output": 250_000, "cache_read": 0, "cache_write": 0}
     talk = [
         MessageRow("agent", "one", usage=usage, calls=1, latency_s=2.0, cost=0.5, created=102.0),
         MessageRow("user", "two", created=103.0),

@@ -60,7 +60,8 @@ def paced(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, Mapping[
 def priced(events: Iterable[Mapping[str, Any]], price_of: Callable[[str], Price | None]) -> Iterator[dict[str, Any]]:
     """The events of a live conversation, turns without a cost at what `price_of` their agent's model says now.
 
-    A cost that was known stays. Prices by the second of the machine take the turn's time for it.
+    A cost that was known stays; where the usage is not known (a reply that was cut) it stays unknown. Prices by the
+    second of the machine take the turn's time for it.
     """
     models: dict[int, str | None] = {}
     costs: dict[int, dict[int, float | None]] = {}
@@ -72,8 +73,9 @@ def priced(events: Iterable[Mapping[str, Any]], price_of: Callable[[str], Price 
             costs[column] = {n: c for n, c in costs.get(column, {}).items() if n < event["idx"]}
         if event["type"] == "turn":
             cost = event["cost"]
-            if cost is None and (price := price_of(models.get(column) or "")):
-                cost = price.second * event["latency_s"] if price.second else price.cost(Usage(**event["usage"]))
+            used = Usage(**event["usage"])
+            if cost is None and used.output and (price := price_of(models.get(column) or "")):
+                cost = price.second * event["latency_s"] if price.second else price.cost(used)
             spent = costs.setdefault(column, {})
             spent[event["idx"]] = cost
             event = {**event, "cost": cost, "totals": event["totals"] | cost_sums(list(spent.values()))}

@@ -189,9 +189,9 @@ async def _obey(client: LiveClient, events: Any, columns: list[_Column], printer
             await client.auto(int(first) if first else None)
         case "back" if first.isdigit():
             printer.again(int(first))
-            await client.back(int(first), words or None)
-            for column in columns:
+            for column in [c for c in columns if len(c.messages) >= int(first)] or columns:
                 column.state = "answering"
+            await client.back(int(first), words or None)
         case "retry":
             printer.again(min((len(c.messages) for c in columns), default=1) - 1)
             for column in columns:
