@@ -78,7 +78,14 @@ def test_a_script_waits_for_what_its_orders_bring(home: Home, tmp_path: Path) ->
 def test_ctrl_c_leaves_a_half_written_line_at_once_and_the_conversation_as_it_is(home: Home) -> None:
     keyboard, terminal = pty.openpty()
     command = [sys.executable, "-m", "workbench", "--home", str(home.root.parent), "chat", "oracle"]
-    talking = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    talking = subprocess.Popen(
+        command,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
+    )
     try:
         os.write(keyboard, b"To Oslo, please.\n")
         assert talking.stdout
