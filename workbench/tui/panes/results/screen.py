@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 
+from workbench.evaluation.votes import Votes
 from workbench.evaluation.words import judge_on
 from workbench.jobs.folder import Job
 from workbench.store.behind import Differ, Figure
@@ -355,7 +356,10 @@ class ResultsPane(Reviewing, Pane):
     def action_votes(self) -> None:
         """What people's votes on agents side by side add up to."""
 
-        self.run("votes", lambda: read_votes(self.home), lambda found: self.app.push_screen(VotesScreen(found)))
+        def show(found: Votes) -> None:
+            self.app.push_screen(VotesScreen(found))
+
+        self.run("votes", lambda: read_votes(self.home), show)
 
     def action_mend(self) -> None:
         """More dialogues for what went wrong: in the conversation that is open, else in the agent's whole column."""

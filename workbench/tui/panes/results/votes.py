@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 
+from workbench.evaluation.votes import Votes, add_up, text
 from workbench.home import Home
 from workbench.store.chat_votes import votes
 from workbench.tui.effects import reader
 from workbench.tui.widgets.safe import SafeText, line
-
-if TYPE_CHECKING:
-    from workbench.evaluation.votes import Votes
 
 WIDTH = 110
 """Of the dialog, as its style says, on a screen that has so many cells."""
@@ -23,8 +21,6 @@ WIDTH = 110
 
 def read_votes(home: Home) -> Votes:
     """Blind votes, added up; for a worker thread."""
-    from workbench.evaluation.votes import add_up
-
     return add_up(votes(reader(home), blind=True) if home.database.exists() else [])
 
 
@@ -39,8 +35,6 @@ class VotesScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The table."""
-        from workbench.evaluation.votes import text
-
         table = text(self._found, min(self.app.size.width, WIDTH) - 4)
         with Vertical(classes="dialog", id="votes-dialog"):
             yield SafeText(
