@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.cli.follow import follow, span
-from workbench.cli.output import emit, example, json_option, pass_home, table
+from workbench.cli.output import emit, example, json_option, on_option, pass_home, table
 from workbench.errors import UserError
 from workbench.home import Home
 
@@ -32,6 +32,7 @@ _SAMPLE = 24
         "workbench dialogues generate travel_booking --writer anthropic/claude-sonnet-5-5 --batch --budget 20",
         "workbench dialogues generate zoom_support --per-path 8 --writer openai/gpt-4.1 --manner turns",
         "workbench dialogues generate zoom_support --writer http://127.0.0.1:8000/v1#qwen --manner paraphrase --yes",
+        "workbench dialogues generate travel_booking --writer openai/gpt-4.1 --per-path 1000 --on ray://head:10001 --yes",
     ),
 )
 @click.argument("workflow")
@@ -58,6 +59,7 @@ _SAMPLE = 24
 @click.option("--batch", is_flag=True, help="Through the Message Batches API: half the price, within a day.")
 @click.option("--budget", type=float, metavar="USD", help="Never spend more, retries and all; a larger one goes on.")
 @click.option("--concurrency", default=None, metavar="auto|N", help="Calls at once; auto (default) adapts.")
+@on_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan: counts, coverage, estimate.")
@@ -117,15 +119,10 @@ def _order(loaded: Workflow, name: str, rest: Mapping[str, Any]) -> Order:
 
 
 def settings_of(rest: Mapping[str, Any]) -> dict[str, object]:
-    """The job's settings that were given; `--batch` is a choice of every call, the others stay as they were."""
-    from workbench.jobs.settings import parse_concurrency
+    """The job's settings that were given."""
+    from workbench.cli import evaluate
 
-    settings: dict[str, object] = {"batch": bool(rest["batch"])}
-    if rest["concurrency"] is not None:
-        settings["concurrency"] = parse_concurrency(rest["concurrency"])
-    if rest["budget"] is not None:
-        settings["budget"] = rest["budget"]
-    return settings
+    return evaluate.settings_of(bool(rest["batch"]), rest["budget"], rest["concurrency"], rest.get("on"))
 
 
 def refuse(home: Home, writer: Writer, settings: Mapping[str, object]) -> None:
