@@ -56,4 +56,8 @@ def kill(actor: Any) -> None:
 
 async def soon(reference: Any) -> Any:
     """What a reference comes to, through Ray's client or not. Raises RayError."""
-    return await asyncio.wrap_future(reference.future())
+    waited = asyncio.wrap_future(reference.future())
+    waited.add_done_callback(
+        lambda done: done.cancelled() or done.exception()
+    )  # taken note of, should nobody wait any more
+    return await asyncio.shield(waited)  # Ray's client does not bear a future that is cancelled
