@@ -83,7 +83,7 @@ def test_cold_messages_open_from_a_figure_and_come_back(rec: Record, home: Home,
         assert spoken(reader) == before
         comparison = comparisons(reader)[0]
         named = next(iter(conversations(reader, ConversationFilter(comparison_id=comparison.id))))
-        figure = Figure(comparison.id, condition=named.condition)
+        figure = Figure(comparison.id, "fitness", condition=named.condition)
         (row,) = conversation_rows(reader, behind(reader, figure).rowids[:1])
         assert conversation_messages(reader, row.id) == before[row.id]
     again = tmp_path / "again.zip"
