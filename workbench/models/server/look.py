@@ -12,7 +12,8 @@ from workbench.models.server.job import IDLE_MINUTES
 
 
 def look(home: Home) -> list[dict[str, Any]]:
-    """Every running server, a front with its `replicas`: job, model, engine, address, minutes without use after which it stops, and its load."""
+    """Every running server: job, model, engine, address, minutes without use after which it stops, and its load (a
+    front's also replica by replica)."""
     return [
         {
             "job": info.job_id,
