@@ -227,7 +227,8 @@ class _Remote:
         if self._listening.done():
             raise WorkerLost(f"{self.name} had died")
         number, known = self.cluster.item(), self.cluster.number(work)
-        ended = self._items[number] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._items[number] = ended
         self.tell(Begin(number, known, item, None if known in self._knows else work))
         self._knows.add(known)
         try:

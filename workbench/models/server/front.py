@@ -78,7 +78,9 @@ def conversation_key(call: Any) -> str | None:
     if isinstance(call.get("user"), str) and call["user"]:
         return str(call["user"])
     messages = call.get("messages")
-    roles = [m.get("role") if isinstance(m, dict) else None for m in messages] if isinstance(messages, list) else []
+    if not isinstance(messages, list):
+        return None
+    roles = [m.get("role") if isinstance(m, dict) else None for m in messages]
     if "user" not in roles:
         return None
     return json.dumps(messages[: roles.index("user") + 1], sort_keys=True)
