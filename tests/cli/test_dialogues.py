@@ -35,6 +35,11 @@ def call(home: Home, *words: str, group: click.Group = dialogues.group, typed: s
     return CliRunner().invoke(group, list(words), obj=home, input=typed, catch_exceptions=False)
 
 
+def reviews_of(home: Home, who: str) -> list[str]:
+    with connect(home) as rec:
+        return [row.decision for row in reviews(rec, reviewer=who)]
+
+
 def told(home: Home, *words: str, group: click.Group = dialogues.group) -> object:
     result = call(home, *words, "--json", group=group)
     assert result.exit_code == 0, result.output
@@ -50,7 +55,9 @@ def test_decisions_without_a_prompt(home: Home) -> None:
     ]
     assert "stood already" in call(home, "review", "--pass", ONE).output
     assert "flag by bob" in call(home, "review", "--flag", ONE, "--tag", "tone", "--note", EVIL, "--as", "bob").output
-    assert told(home, "review", "--disagreements") == [{"id": ONE, "votes": {"eve": "pass", "bob": "flag"}}]
+    assert told(home, "review", "--disagreements") == [
+        {"hidden": False, "id": ONE, "settled": None, "votes": {"eve": "pass", "bob": "flag"}}
+    ]
     agreed = told(home, "review", "--agreement")
     assert isinstance(agreed, dict)
     assert (agreed["subjects"], agreed["disagreements"]) == (1, [ONE])
@@ -120,7 +127,7 @@ def test_exports_are_safe_in_a_spreadsheet_and_in_markdown(home: Home, tmp_path:
     call(home, "review", "--flag", ONE, "--tag", "+1", "--note", EVIL, "--as", "@bob")
     call(home, "review", "--flag", TWO, "--note", "[x](http://y) <img> | `z`\x1b[2J")
     table, page = tmp_path / "r.csv", tmp_path / "r.md"
-    told(home, "review", "--export", str(table))
+    told(home, "review", "--export", str(table), "--open")
     told(home, "review", "--export", str(page))
     rows = table.read_text("utf-8")
     assert f"'{EVIL}" in rows
@@ -180,4 +187,65 @@ def test_checking_keeps_what_it_finds(home: Home) -> None:
     assert isinstance(listed, dict)
     assert [d["id"] for d in listed["dialogues"]] == ["bad0"]
     assert "never visited" in call(home, "check", "travel_booking").output
-    assert told(home, "list", "--persona", "plain", "--reviewer", "ann", "--sort", "path")["total"] == 6  # type: ignore[index]
+    by_ann = ("list", "--persona", "plain", "--reviewer", "ann", "--sort", "path")
+    assert told(home, *by_ann)["total"] == 0  # type: ignore[index]
+    assert told(home, *by_ann, "--as", "ann")["total"] == 6  # type: ignore[index]
+
+
+def test_a_second_reviewer_learns_nothing_of_the_first_before_deciding(home: Home, tmp_path: Path) -> None:
+    """Every command that tells what was decided, asked by somebody who has not decided: ann has reviewed six."""
+    first = sample_dialogue(1).id  # flagged by ann, with a tag
+    file = tmp_path / "r.csv"
+    for words in (["--review", "flag"], ["--review", "pass"], ["--tag", "repetitive"], ["--reviewer", "ann"]):
+        found = told(home, "list", *words)
+        assert (found["total"], found["hidden"] > 0) == (0, True)  # type: ignore[index]
+    everything = told(home, "list", "--sort", "review")["dialogues"]  # type: ignore[index]
+    assert {row["decision"] for row in everything} == {"hidden", None}
+    order = [row["decision"] for row in told(home, "list", "--sort", "review", "--as", "ann")["dialogues"]]  # type: ignore[index]
+    assert order == sorted(order, key=lambda d: d or "")  # ann's own list is sorted by what was decided, eve's is not
+    assert "3 more that eve has not decided on: --open" in call(home, "list", "--review", "flag").output
+    told(home, "review", "--export", str(file))
+    assert "ann" not in file.read_text("utf-8")
+    assert "6 on what eve has not decided on are left out" in call(home, "review", "--export", str(file)).output
+    assert told(home, "review", "--pass", first)
+    told(home, "review", "--export", str(file))
+    assert file.read_text("utf-8").count(first) == 2
+
+
+def test_what_was_shown_is_remembered(home: Home, tmp_path: Path) -> None:
+    shown = told(home, "list", "--review", "flag", "--open")
+    assert (shown["total"], shown["hidden"]) == (3, 0)  # type: ignore[index]
+    assert told(home, "list", "--review", "flag")["total"] == 3  # type: ignore[index]
+    assert reviews_of(home, "eve") == ["none"] * 3
+    told(home, "review", "--pass", sample_dialogue(1).id)
+    assert told(home, "review", "--agreement")["subjects"] == 0  # type: ignore[index]
+    with pytest.raises(UserError, match="no decision left"):
+        call(home, "review", "--undo", "--as", "ann2")
+    assert "taken back" in call(home, "review", "--undo").output
+    with pytest.raises(UserError, match="no decision left"):
+        call(home, "review", "--undo")  # having been shown something is no decision
+    file = tmp_path / "r.csv"
+    told(home, "review", "--export", str(file), "--open")
+    assert file.read_text("utf-8").count("ann") == 6
+
+
+def test_a_third_settles_what_two_disagree_about(home: Home) -> None:
+    call(home, "review", "--pass", ONE)
+    with pytest.raises(UserError, match="do not disagree"):
+        call(home, "review", "--settle", "pass", ONE, "--as", "zoe")
+    call(home, "review", "--flag", ONE, "--as", "bob")
+    with pytest.raises(UserError, match="another settles it"):
+        call(home, "review", "--settle", "flag", ONE)
+    with pytest.raises(UserError, match="nobody has mended"):
+        call(home, "review", "--settle", "fix", ONE, "--as", "zoe")
+    assert "hidden till zoe decides" in call(home, "review", "--disagreements", "--as", "zoe").output
+    assert "flag by bob" in call(home, "review", "--disagreements", "--as", "zoe", "--open").output
+    assert "settled, pass by zoe" in call(home, "review", "--settle", "pass", ONE, "--note", "3", "--as", "zoe").output
+    assert "stood already" in call(home, "review", "--settle", "pass", ONE, "--note", "3", "--as", "zoe").output
+    (row,) = told(home, "review", "--disagreements")  # type: ignore[misc]
+    assert (row["votes"], row["settled"]["reviewer"]) == ({"eve": "pass", "bob": "flag"}, "zoe")
+    with connect(home) as rec:
+        assert review_states(rec, "dialogue")[ONE] == "pass"
+    assert "taken back, nothing stands" in call(home, "review", "--undo", "--as", "zoe").output
+    with connect(home) as rec:
+        assert review_states(rec, "dialogue")[ONE] == "split"

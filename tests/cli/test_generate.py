@@ -11,10 +11,11 @@ from click.testing import CliRunner, Result
 
 from tests.dialogue.writing import SONNET, obliging
 from tests.fakes.anthropic_server import fake_anthropic
-from tests.fakes.openai_server import Fake
+from tests.fakes.openai_server import Act, Fake
 from workbench.cli import generate as module
 from workbench.cli.dialogues import group
 from workbench.cli.jobs import group as jobs_group
+from workbench.cli.main import main
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import jobs
@@ -100,6 +101,41 @@ def test_a_budget_ends_with_a_services_exit_code_and_more_of_it_goes_on(home: Ho
     assert len(jobs(home)) == 1
 
 
+@pytest.mark.parametrize(("status", "todo"), [(401, "key in the environment"), (403, "may use"), (404, "model's name")])
+def test_a_wrong_key_or_model_ends_with_one_line_and_a_services_exit_code(
+    status: int,
+    todo: str,
+    home: Home,
+    claude: Fake,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    claude.script = [Act(status=status, kind="error", message="no such thing for you")]
+    words = ["--home", str(home.root.parent), "dialogues", "generate", *SMALL, "--writer", SONNET, "--yes", "--json"]
+    words += ["--concurrency", "1"]
+    monkeypatch.setattr("sys.argv", ["workbench", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 3
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "no such thing for you" in said[0]
+    assert todo in said[0]
+    assert len(claude.bodies) == 1
+
+
+def test_what_was_quarantined_is_written_anew_by_the_same_command(home: Home, claude: Fake) -> None:
+    words = (*SMALL, "--writer", SONNET, "--yes", "--concurrency", "1")
+    claude.script = [Act("no JSON", fixed=True)] * 3 + [""]
+    assert "--retry-quarantined 1 writes it anew" in run(home, *words).output
+    plan = run(home, *words, "--retry-quarantined", "1", "--dry-run").output
+    assert "4 are written already, 1 are left" in plan
+    assert "1 of these are quarantined and are written anew" in plan
+    done = json.loads(run(home, *words, "--retry-quarantined", "1", "--json").output)
+    assert (done["new"], done["quarantined"], done["test"]) == (1, 0, 5)
+    assert len(jobs(home)) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -108,6 +144,7 @@ def test_a_budget_ends_with_a_services_exit_code_and_more_of_it_goes_on(home: Ho
         (("--writer", "local/nothing"), "no model"),
         (("--batch",), "add --writer MODEL"),
         (("--budget", "3"), "add --writer MODEL"),
+        (("--retry-quarantined", "1"), "add --writer MODEL"),
         (("--manner", "turns"), "add --writer MODEL"),
         (("--writer", "anthropic/new-model", "--budget", "3"), "prices.json"),
         (("--writer", "http://127.0.0.1:9/v1#m", "--batch"), "--batch works with anthropic/NAME"),

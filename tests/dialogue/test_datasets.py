@@ -7,26 +7,46 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from workbench.cli import dataset as command
 from workbench.dialogue.checks import check_dialogue, check_set
 from workbench.dialogue.dataset_export import FORMATS, card_text, export_dataset
-from workbench.dialogue.datasets import Wanted, build_dataset, difference, examples, overlaps, split_by_path
+from workbench.dialogue.datasets import (
+    Wanted,
+    build_dataset,
+    difference,
+    examples,
+    overlaps,
+    part_wordings,
+    recurring_wordings,
+    split_by_path,
+)
 from workbench.dialogue.diversity import near_duplicates
 from workbench.dialogue.freshness import adopt, places
-from workbench.dialogue.generation import Order, keep_workflow, write_all
+from workbench.dialogue.generation import Order, keep_workflow, planned_paths, write_all
 from workbench.dialogue.model import Dialogue
-from workbench.dialogue.reviewing import decide, fix, undo
+from workbench.dialogue.reviewing import decide, fix, settle, subject_hash, undo
+from workbench.dialogue.scenarios import scenario_for_path
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect
 from workbench.store.datasets import dataset_dialogues, dataset_items
-from workbench.store.dialogues import DialogueFilter, iterate_dialogues, set_checks
+from workbench.store.dialogues import (
+    DialogueFilter,
+    dialogue_rowids,
+    dialogue_rows,
+    iterate_dialogues,
+    provenance_of,
+    set_checks,
+)
 from workbench.store.record import Record
-from workbench.store.reviews import review_states
+from workbench.store.reviews import review_states, reviews
 from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.load import load_workflow
-from workbench.workflow.model import Split, Workflow
+from workbench.workflow.model import SPLITS, Split, Workflow
+from workbench.workflow.paths import PathSpace
 
 ORDER = Order("travel_booking", 90, 12, 12, 0)
 
@@ -125,6 +145,108 @@ def test_a_path_whose_choice_nothing_else_takes_is_not_held_out(rec: Record, tra
     parted, left = split_by_path(travel, alone)
     assert (parted["train"], parted["test"], left) == ([dialogue], [], 1)
     assert overlaps(travel, {"train": [dialogue], "dev": [], "test": [dialogue]}, paths=True)[0].startswith("path")
+
+
+@given(
+    name=st.sampled_from(["travel_booking", "zoom_support", "insurance_claims"]),
+    seed=st.integers(0, 10**6),
+    sizes=st.tuples(st.integers(1, 150), st.integers(0, 40), st.integers(1, 40)),
+)
+@settings(max_examples=25, deadline=None)
+def test_whatever_was_written_the_path_split_tests_no_trained_path_and_no_untrained_choice(
+    name: str, seed: int, sizes: tuple[int, int, int]
+) -> None:
+    workflow = load_workflow(name)
+    order = Order(name, *sizes, least=0, seed=seed)
+    scenario = scenario_for_path(workflow, PathSpace(workflow)[0], "train", 1)
+    chosen: dict[Split, list[Dialogue]] = {
+        split: [
+            Dialogue(f"{split}{n}", "w", scenario, path, workflow.edge[path[-1]].target, "x", 0, ())
+            for n, path in enumerate(planned_paths(workflow, order, split))
+        ]
+        for split in SPLITS
+    }
+    parted, left = split_by_path(workflow, chosen)
+    tested, trained, watched = ({d.path for d in parted[s]} for s in ("test", "train", "dev"))
+    assert not tested & (trained | watched)
+    hubs = set(workflow.hubs)
+    choices = [{e for path in paths for e in path if workflow.edge[e].source in hubs} for paths in (tested, trained)]
+    assert choices[0] <= choices[1]
+    assert len(parted["dev"]) >= len(chosen["dev"]) // 2
+    assert left == sum(len(chosen[s]) - len(parted[s]) for s in SPLITS)
+    assert all(set(map(id, parted[s])) <= set(map(id, chosen[s])) for s in SPLITS)
+
+
+def test_a_path_split_with_nothing_to_test_is_refused(rec: Record, travel: Workflow) -> None:
+    with pytest.raises(UserError, match="no path can be kept for the test alone"):
+        build_dataset(rec, travel, "none", wanted=Wanted({"test": 0}, split_by="path"))
+
+
+def test_short_wordings_of_a_models_user_may_recur_and_are_counted(rec: Record, travel: Workflow) -> None:
+    """The train dialogue says a short thing of the test split again, and one a long thing: that one goes."""
+
+    def said(dialogue: Dialogue, text: str, key: str) -> Dialogue:
+        at = next(n for n, m in enumerate(dialogue.messages) if m.role == "user")
+        messages = [replace(m, text=text, facts={}) if n == at else m for n, m in enumerate(dialogue.messages)]
+        return replace(dialogue, id=key, messages=tuple(messages), writer="whole:m")
+
+    short, long = "Yes, please do that.", "Yes, please do exactly that thing for me right away."
+    chosen: dict[Split, list[Dialogue]] = {
+        "train": [said(first(rec), short, "a"), said(first(rec, 1), long, "b")],
+        "dev": [],
+        "test": [said(first(rec, 0, "test"), short, "c"), said(first(rec, 1, "test"), long, "d")],
+    }
+    parted, left = part_wordings(chosen)
+    assert ([d.id for d in parted["train"]], left) == (["a"], 1)
+    assert overlaps(travel, parted) == []
+    found = recurring_wordings(parted)
+    assert found["test"]["wordings"] == 1
+    assert 0 < found["test"]["share"] < 0.5
+    assert found["dev"] == {"wordings": 0, "share": 0.0}
+    row = build_dataset(rec, travel, "scripted")
+    assert row.manifest["short_wordings"] == {split: {"wordings": 0, "share": 0.0} for split in ("dev", "test")}
+    assert "Excepted are short wordings" not in card_text(row)
+    told = card_text(replace(row, manifest={**row.manifest, "short_wordings": found}))
+    assert "up to 8 words" in told
+    assert "1 (" in told
+
+
+def test_what_was_settled_decides_what_is_taken(rec: Record, travel: Workflow) -> None:
+    disputed, mended = first(rec), first(rec, 1)
+    for dialogue in (disputed, mended):
+        decide(rec, "dialogue", dialogue.id, "ann", "flag")
+    decide(rec, "dialogue", disputed.id, "bob", "pass")
+    copy, _ = fix(rec, travel, mended, {0: "Good day, what may I do for you?"}, "bob")
+    assert {disputed.id, mended.id, copy.id} & taken(rec, build_dataset(rec, travel, "open").id) == set()
+    settle(rec, "dialogue", disputed.id, "zoe", "pass")
+    settle(rec, "dialogue", mended.id, "zoe", "fix")
+    row = build_dataset(rec, travel, "settled")
+    assert {disputed.id, mended.id, copy.id} & taken(rec, row.id) == {disputed.id, copy.id}
+    assert row.manifest["left_out"] == {}
+    settle(rec, "dialogue", mended.id, "zoe", "flag")
+    assert build_dataset(rec, travel, "again").manifest["left_out"] == {"flag": 1}
+
+
+def test_a_mended_copy_is_whole(rec: Record, travel: Workflow) -> None:
+    """Its own hash, no review of its own, found by its words; the original keeps its text, and undo brings it back."""
+    original = first(rec)
+    before = subject_hash(rec, "dialogue", original.id)
+    copy, _ = fix(rec, travel, original, {0: "Bonjour unicornword, how may I help?"}, "ann", "stiff", ("tone",))
+    assert subject_hash(rec, "dialogue", copy.id) != before == subject_hash(rec, "dialogue", original.id)
+    assert copy.id not in review_states(rec, "dialogue")
+    (row,) = reviews(rec, original.id)
+    assert (row.decision, row.copy_id, row.note, row.tags) == ("fix", copy.id, "stiff", ("tone",))
+    found = dialogue_rows(rec, dialogue_rowids(rec, DialogueFilter(text="unicornword")))
+    assert [(line.id, line.writer, line.status) for line in found] == [(copy.id, copy.writer, "ok")]
+    assert provenance_of(rec, copy.id)["edited_from"] == original.id
+    assert fix(rec, travel, original, {0: "Bonjour unicornword, how may I help?"}, "ann")[0].id == copy.id
+    dataset = build_dataset(rec, travel, "x")
+    said = json.dumps([e["messages"] for e in examples(rec, travel, dataset.id, "train")])
+    assert said.count("unicornword") == 1
+    undo(rec, "ann")
+    dataset = build_dataset(rec, travel, "y")
+    assert copy.id not in taken(rec, dataset.id)
+    assert original.id in taken(rec, dataset.id)
 
 
 def test_near_duplicates_are_found_and_left_out(rec: Record, travel: Workflow) -> None:

@@ -30,6 +30,9 @@ from workbench.models.ledger import BudgetSpent
 from workbench.store import connect
 from workbench.store.calls import call_totals, calls, counted
 from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows, iterate_dialogues
+from workbench.store.reviews import put_reviews
+from workbench.store.rows import ReviewRow
+from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.load import load_workflow
 from workbench.workflow.model import Workflow
 from workbench.workflow.paths import PathSpace
@@ -157,6 +160,46 @@ def test_deviations_and_persona_reach_the_users_side(travel: Workflow) -> None:
     assert min(seen.values()) > 0
 
 
+def _blocks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for message in body["messages"]:
+        yield from [{"text": message["content"]}] if isinstance(message["content"], str) else message["content"]
+
+
+@pytest.mark.parametrize("manner", ["turns", "whole", "paraphrase"])
+def test_what_goes_over_the_wire_holds_scenario_and_persona_but_never_the_graph(
+    manner: str, travel: Workflow, home: Home, claude: Fake
+) -> None:
+    """The requests as the server gets them. Every scenario deviates, as its plan says, and no other."""
+    order = replace(ORDER, manner=manner, test=12)
+    planned = {s.id: s for s in planned_scenarios(travel, order, "test")}
+    assert any(s.deviations for s in planned.values())
+    generate(home, order)
+    ids = [node for node in travel.nodes if "_" in node] + [edge.id for edge in travel.edges]
+    conditions = [edge.condition for edge in travel.edges if len(edge.condition) > 12]
+    prompts_of_agent = [node.prompt for node in travel.nodes.values() if node.role != "user"]
+    personas = {p.id: p.description for p in travel.personas}
+    seen: Counter[str] = Counter()
+    for body in claude.bodies:
+        system = "".join(block["text"] for block in body["system"])
+        sent = system + "".join(block["text"] for block in _blocks(body))
+        assert not [word for word in (*ids, *conditions) if word in sent]
+        if "You play a customer" in system:
+            assert not [prompt for prompt in prompts_of_agent if prompt in sent]
+        if manner != "turns" or "You play a customer" in system:
+            assert [p for p in personas.values() if p in sent]
+            seen["persona"] += 1
+    told = "".join(block["text"] for body in claude.bodies for block in _blocks(body))
+    for dialogue in written(home):
+        assert dialogue.scenario == planned[dialogue.scenario.id]
+        script = outline(travel, dialogue.scenario)
+        assert [m.deviation for m in dialogue.messages] == [turn.message.deviation for turn in script]
+        assert any(m.deviation for m in dialogue.messages) == bool(dialogue.scenario.deviations)
+        seen["deviations"] += sum(bool(m.deviation) for m in dialogue.messages)
+        for turn in script:  # what the user says when deviating is part of what the model is told
+            assert not turn.message.deviation or turn.meaning in told
+    assert min(seen["persona"], seen["deviations"]) > 0
+
+
 def test_prompts_are_part_of_the_id_and_ids_of_the_writer(travel: Workflow) -> None:
     scenario = scenario_for_path(travel, PathSpace(travel)[3], "train", 1)
     path = PathSpace(travel)[3]
@@ -233,6 +276,94 @@ def test_and_then_quarantined_with_its_reason_while_the_others_go_on(
     calls_before = len(claude.bodies)
     assert generate(home, replace(ORDER, test=3, manner=manner))["new"] == 0
     assert len(claude.bodies) == calls_before
+
+
+REJECTED = Act(status=400, kind="invalid_request_error", message="prompt is too long")
+
+
+@pytest.mark.parametrize("manner", ["whole", "turns"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_request_that_the_service_rejects_quarantines_its_dialogue_only(
+    manner: str, place: int, home: Home, claude: Fake
+) -> None:
+    claude.script = [""] * place + [REJECTED, ""]
+    result = generate(home, replace(ORDER, test=4, manner=manner), concurrency=1)
+    assert (result["test"], result["quarantined"], result["errors"]) == (4, 1, 1)
+    (row,) = dialogue_rows(connect(home), dialogue_rowids(connect(home), DialogueFilter(status="quarantined")))
+    assert row.checks[0]["code"] == "rejected"
+    assert "prompt is too long [400]" in str(row.checks[0]["what"])
+
+
+def test_nothing_but_rejections_quarantine_nothing(home: Home, claude: Fake) -> None:
+    """An account without credit says so with a 400: that is no dialogue's fault."""
+    claude.script = ["", "", replace(REJECTED, message="Your credit balance is too low")]
+    with pytest.raises(ServiceError, match=r"5 requests were rejected one after another.*credit balance"):
+        generate(home, ORDER, concurrency=1)
+    assert len(written(home)) == 2
+    with pytest.raises(ServiceError, match="no request was accepted"):
+        generate(home, replace(ORDER, test=3, seed=7), concurrency=1)
+    assert len(written(home)) == 2
+    claude.script = [""]
+    result = generate(home, ORDER)
+    assert (result["test"], result["quarantined"]) == (9, 0)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_what_is_wrong_for_all_stops_the_job_at_once(status: int, home: Home, claude: Fake) -> None:
+    claude.script = ["", Act(status=status, kind="authentication_error", message="not you")]
+    with pytest.raises(ServiceError, match=rf"not you \[{status}\]"):
+        generate(home, ORDER, concurrency=1)
+    assert (len(claude.bodies), len(written(home))) == (2, 1)
+
+
+def test_rejected_requests_of_a_batch_are_quarantined_however_many(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_anthropic(*[REJECTED] * 6, "", desk=BatchDesk()) as fake:
+        fake.answer = obliging
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
+        result = generate(home, ORDER, batch=True)
+    assert (result["test"], result["quarantined"], result["errors"]) == (9, 6, 6)
+
+
+def test_quarantined_dialogues_are_written_anew_as_often_as_asked_for(home: Home, claude: Fake) -> None:
+    order, bad = replace(ORDER, test=4), Act("no JSON", fixed=True)
+    claude.script = [*[bad] * 6, ""]
+    assert generate(home, order, concurrency=1)["quarantined"] == 2
+    before = texts(home)
+    rounds = [row["id"] for row in connect(home).query("SELECT id FROM dialogues WHERE status = 'quarantined'")]
+    claude.script = [*[bad] * 3, ""]
+    calls_before = len(claude.bodies)
+    again = generate(home, order, concurrency=1, retries=1)
+    assert (again["new"], again["quarantined"], again["test"], again["unfinished"]) == (2, 1, 4, 1)
+    assert len(claude.bodies) == calls_before + 4
+    assert set(texts(home)) == set(before)  # the same dialogues, under their ids
+    assert {i: t for i, t in texts(home).items() if i not in rounds} == {
+        i: t for i, t in before.items() if i not in rounds
+    }
+    assert generate(home, order, retries=1)["new"] == 0  # once is once
+    assert len(claude.bodies) == calls_before + 4
+    last = generate(home, order, retries=2)
+    assert (last["new"], last["quarantined"], last["unfinished"]) == (1, 0, 0)
+    assert len(written(home, status="ok")) == 4
+    assert asked_once(home) == len(claude.bodies)  # every round asks anew, nothing twice
+
+
+def test_what_a_reviewer_has_judged_or_a_data_set_holds_is_not_written_anew(home: Home, claude: Fake) -> None:
+    claude.script = [Act("no JSON", fixed=True)] * 3 + [""]
+    generate(home, replace(ORDER, test=3), concurrency=1)
+    with connect(home) as rec:
+        (row,) = dialogue_rows(rec, dialogue_rowids(rec, DialogueFilter(status="quarantined")))
+        put_reviews(rec, [ReviewRow("r", row.id, "eve", "flag")])
+    assert generate(home, replace(ORDER, test=3), retries=3)["new"] == 0
+
+
+def test_the_budget_holds_over_rounds(home: Home, claude: Fake) -> None:
+    claude.script = [Act("no JSON", fixed=True)]
+    first = generate(home, replace(ORDER, test=3), concurrency=1, budget=5.0)
+    assert first["quarantined"] == 3
+    asked = len(claude.bodies)
+    with pytest.raises(BudgetSpent):
+        generate(home, replace(ORDER, test=3), retries=1, budget=first["cost"])
+    assert len(claude.bodies) == asked
 
 
 def test_the_protocols_faults_cost_no_dialogue(home: Home, claude: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,6 +471,30 @@ def test_what_is_stopped_goes_on_where_it_was(home: Home, claude: Fake) -> None:
 def test_a_changed_workflow_is_not_written_under_the_old_order(home: Home) -> None:
     with pytest.raises(UserError, match="has changed since"):
         generate(home, replace(ORDER, workflow_id="0123456789abcdef"))
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_after_a_change_of_the_workflow_only_what_is_stale_is_paid_for(
+    batch: bool, home: Home, monkeypatch: pytest.MonkeyPatch, travel: Workflow
+) -> None:
+    node = next(n for n in travel.nodes.values() if n.role == "terminal" and n.outcome == "escalated")
+    changed = replace(travel, nodes={**travel.nodes, node.id: replace(node, prompt=node.prompt + " Be brief.")})
+    with fake_anthropic("", desk=BatchDesk()) as fake:
+        fake.answer = obliging
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
+        generate(home, ORDER, batch=batch)
+        before = {tuple(d.path): [m.text for m in d.messages] for d in written(home)}
+        stale = sum(d.terminal == node.id for d in written(home))
+        assert 0 < stale < 9
+        monkeypatch.setattr("workbench.dialogue.generation.load_workflow", lambda _: changed)
+        asked = len(fake.bodies)
+        result = generate(home, ORDER, batch=batch)
+        assert (result["new"], len(fake.bodies) - asked) == (stale, stale)
+    new = written(home, workflow_id=workflow_hash(changed))
+    assert len(new) == 9
+    for dialogue in new:
+        if dialogue.terminal != node.id:
+            assert [m.text for m in dialogue.messages] == before[tuple(dialogue.path)]
 
 
 def test_long_prefixes_are_cached_and_the_saving_is_shown(

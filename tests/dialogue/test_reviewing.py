@@ -17,15 +17,17 @@ from workbench.dialogue.reviewing import (
     decide,
     find_plan,
     make_plan,
+    open_decisions,
     reviewer_name,
     seen_by,
+    settle,
     standing,
     undo,
 )
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect
-from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows
+from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows, same_path
 from workbench.store.record import Record
 from workbench.store.review_plans import LEASE_SECONDS, leases, plan_items, plans, progress, take_next
 from workbench.store.reviews import review_counts, review_states, reviews, votes
@@ -134,6 +136,52 @@ def test_a_reviewer_sees_others_only_after_deciding(rec: Record) -> None:
     assert {row.reviewer for row in after.shown} == {"eve", "bob"}
     undo(rec, "bob")
     assert {row.reviewer for row in seen_by(rec, "dialogue", ONE, "bob").shown} == {"eve"}  # seen is seen
+
+
+def test_a_mended_copy_is_hidden_from_the_second_reviewer_of_its_original(rec: Record) -> None:
+    path = TWO
+    decide(rec, "dialogue", ONE, "ann", "fix", copy_id=path)  # stands for a copy beside the original
+    shown = {r.id for r in dialogue_rows(rec, dialogue_rowids(rec, DialogueFilter(viewer="eve")))}
+    assert path not in shown
+    assert path in {r.id for r in dialogue_rows(rec, dialogue_rowids(rec, DialogueFilter(viewer="ann")))}
+    assert same_path(rec, path, "eve") == []
+    decide(rec, "dialogue", ONE, "eve", "pass")
+    assert same_path(rec, path, "eve") == [path]
+
+
+def test_who_was_shown_a_decision_is_no_second_reviewer(rec: Record) -> None:
+    plan = make_plan(rec, "dialogue", WORKFLOW, "p", [], 12, 1.0)
+    decide(rec, "dialogue", ONE, "ann", "flag")
+    assert open_decisions(rec, "dialogue", [ONE, TWO], "eve") == 1  # nobody has said anything about the other
+    assert open_decisions(rec, "dialogue", [ONE], "eve") == 0
+    assert {r.reviewer for r in seen_by(rec, "dialogue", ONE, "eve").shown} == {"ann"}
+    given = []
+    while subject := take_next(rec, plan, "eve", 1e9):
+        decide(rec, "dialogue", subject, "eve", "pass")
+        given.append(subject)
+    assert ONE not in given
+    assert len(given) == 11
+
+
+def test_what_settles_a_disagreement_counts_and_is_no_vote(rec: Record) -> None:
+    decide(rec, "dialogue", ONE, "eve", "pass")
+    decide(rec, "dialogue", ONE, "bob", "fix", copy_id=TWO)
+    before = blind_votes(reviews(rec))
+    row = settle(rec, "dialogue", ONE, "zoe", "fix", "bob is right")
+    assert row is not None
+    assert (row.settles, row.copy_id, len(row.subject_hash)) == (True, TWO, 16)
+    assert state(rec, ONE) == "fix"
+    assert votes(rec, "dialogue", [ONE]) == {ONE: {"eve": "pass", "bob": "fix"}}
+    assert blind_votes(reviews(rec)) == before
+    decide(rec, "dialogue", ONE, "amy", "pass")
+    assert state(rec, ONE) == "fix"  # it stands until it is taken back or settled anew
+    assert settle(rec, "dialogue", ONE, "zoe", "flag") is not None
+    assert state(rec, ONE) == "flag"
+    undo(rec, "zoe")
+    assert state(rec, ONE) == "fix"
+    undo(rec, "zoe")
+    assert state(rec, ONE) == "pass"
+    assert undo(rec, "zoe") is None
 
 
 def row(who: str, decision: str, subject: str = "s") -> ReviewRow:

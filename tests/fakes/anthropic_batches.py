@@ -42,6 +42,7 @@ class BatchDesk:
     cut_results: int = 0
     batches: dict[str, FakeBatch] = field(default_factory=dict)
     submitted: int = 0
+    looks: int = 0
 
 
 def _stamp(at: datetime.datetime) -> str:
@@ -109,6 +110,7 @@ def routes(fake: Fake, desk: BatchDesk, outcome: Callable[[dict[str, Any]], tupl
             error = {"type": "not_found_error", "message": "no such batch"}
             return JSONResponse({"type": "error", "error": error}, status_code=404)
         batch.polls -= 1
+        desk.looks += 1
         if batch.polls <= 0 and not batch.results:
             end(batch)
         return JSONResponse(shown(batch, str(request.base_url)))

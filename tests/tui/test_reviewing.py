@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from textual.widgets import Input, TextArea
@@ -11,7 +13,7 @@ from textual.widgets import Input, TextArea
 from tests.fakes.record import START, WORKFLOW, sample_dialogue, sample_id
 from tests.tui.conftest import HOSTILE, press, screen_text, settle
 from workbench.dialogue.generation import Order, keep_workflow, planned_scenarios
-from workbench.dialogue.reviewing import decide
+from workbench.dialogue.reviewing import decide, make_plan
 from workbench.dialogue.scripted import write
 from workbench.home import Home
 from workbench.store import connect
@@ -19,7 +21,9 @@ from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_
 from workbench.store.review_plans import leases, plans
 from workbench.store.reviews import review_states, reviews
 from workbench.store.rows import DialogueEntry
+from workbench.tui.panes.dialogues.completing import complete
 from workbench.tui.shell import Workbench
+from workbench.tui.state import load
 from workbench.tui.watch import Changed
 from workbench.tui.widgets.review import ReviewBar, ReviewScreen
 from workbench.tui.widgets.table import VirtualTable
@@ -150,9 +154,76 @@ async def test_two_reviewers_at_once_see_nothing_of_each_other_until_both_have_d
 async def test_reviews_are_exported_beside_the_state(app: Workbench, home: Home) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2", "m", *"=1+1", "enter", "X")
-        assert "7 reviews in" in screen_text(app)
+        assert "2 reviews in runs/state/reviews.csv and .md; 5 are hidden from you" in screen_text(app)
     assert "'=1+1" in (home.state / "reviews.csv").read_text("utf-8")
     assert "flag by eve" in (home.state / "reviews.md").read_text("utf-8")
+
+
+async def test_no_view_tells_a_second_reviewer_what_the_first_decided(app: Workbench, home: Home) -> None:
+    """ann has flagged three and passed three of the sample; eve has decided on nothing."""
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2")
+        table = app.query_one("#dialogues-list", VirtualTable)
+        box = app.query_one("#dialogues-filter", Input)
+        for words in ("review:flag", "review:pass", "tag:repetitive"):
+            box.value = words
+            await settle(pilot)
+            assert table.count == 0
+            assert "O shows 3" in screen_text(app)
+        box.value = "review:any"
+        await settle(pilot)
+        unsorted = table.source.window(0, 9)
+        assert {row.cells[0] for row in unsorted} == {("•", "dim")}  # that somebody has, not how
+        box.value = "review:any sort:review"
+        await settle(pilot)
+        assert table.source.window(0, 9) == unsorted  # nor by the order
+        box.value = "review:flag"
+        await settle(pilot)
+        await press(pilot, "O")
+        assert table.count == 3
+        assert mine(home) == ["none"] * 3
+        await press(pilot, "a")
+        await press(pilot, "A")
+        assert "no subject has independent decisions" in screen_text(app)
+
+
+async def test_a_disagreement_is_settled_by_a_third(app: Workbench, home: Home) -> None:
+    subject = sample_dialogue(8).id
+    with connect(home) as rec:
+        decide(rec, "dialogue", subject, "bob", "flag")
+        decide(rec, "dialogue", subject, "zoe", "pass")
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2", "J")
+        assert "do not disagree" in screen_text(app)
+        await press(pilot, "D", "J")
+        assert "flag by bob, pass by zoe" in screen_text(app)
+        await press(pilot, *"pass it is fine", "enter")
+        shown = screen_text(app)
+        assert "settled: pass by eve" in shown
+        assert "flag by bob" in shown
+    with connect(home) as rec:
+        assert review_states(rec, "dialogue")[subject] == "pass"
+        row = reviews(rec, subject, "eve")[-1]
+    assert (row.settles, row.note) == (True, "it is fine")
+
+
+async def test_another_plan_can_be_followed_and_is_remembered(app: Workbench, home: Home) -> None:
+    with connect(home) as rec:
+        make_plan(rec, "dialogue", WORKFLOW, "older", ["terminal"], 1)
+        make_plan(rec, "dialogue", WORKFLOW, "newer", ["terminal"], 2)
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2")
+        assert "plan newer" in screen_text(app)
+        await press(pilot, "N")
+        assert "plan older" in screen_text(app)
+        await press(pilot, "n")
+        with connect(home) as rec:
+            plan = next(p for p in plans(rec) if p.name == "older")
+            assert leases(rec, plan.id, 0.0)["eve"][0] == app.state.dialogues.selected
+    again = Workbench(home, watch=False)
+    async with again.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert "plan older" in screen_text(again)
 
 
 def written(home: Home, count: int) -> list[str]:
@@ -167,7 +238,10 @@ def written(home: Home, count: int) -> list[str]:
     return [d.id for d in made]
 
 
-async def test_a_mended_copy_stands_beside_the_original(app: Workbench, home: Home) -> None:
+async def test_a_mended_copy_stands_beside_the_original(
+    app: Workbench, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.tui.shell.SAVE_AFTER", 0.001)
     written(home, 3)
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2", "slash", *"workflow:travel_booking", "enter", "e")
@@ -175,6 +249,8 @@ async def test_a_mended_copy_stands_beside_the_original(app: Workbench, home: Ho
         box.text = "Hello and welcome, how may I help?"
         await press(pilot, "escape", "e")
         assert app.screen.query_one("#say-0", TextArea).text == box.text  # a draft stays
+        kept = load(home.state / "tui.json").dialogues  # and is on the disk as it is typed
+        assert list(kept.mends.values()) == [box.text]
         await press(pilot, "ctrl+o")
         with connect(home) as rec:
             row = reviews(rec, reviewer="eve")[-1]
@@ -185,6 +261,7 @@ async def test_a_mended_copy_stands_beside_the_original(app: Workbench, home: Ho
         assert copy is not None
         assert original.messages[0].text != copy.messages[0].text == box.text
         assert (copy.path, line.status) == (original.path, "ok")
+        assert app.state.dialogues.mends == {}
 
 
 async def test_two_dialogues_of_one_path_side_by_side_and_the_place_in_the_graph(app: Workbench, home: Home) -> None:
@@ -211,6 +288,62 @@ async def test_two_dialogues_of_one_path_side_by_side_and_the_place_in_the_graph
             assert again.query_one("#dialogues-place").display
             await press(pilot, "o")
             assert not again.state.dialogues.place
+
+
+async def test_the_filter_line_offers_fields_and_values(app: Workbench, home: Home) -> None:
+    written(home, 3)
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2", "slash", *"revi")
+        box = app.query_one("#dialogues-filter", Input)
+        await press(pilot, "right")
+        assert box.value == "review:"
+        await press(pilot, *"fl", "right", "space", *"persona:", "right")
+        assert box.value.startswith("review:flag persona:")
+        assert len(box.value) > len("review:flag persona:")
+        await press(pilot, *" writer:scr", "right")
+        assert box.value.endswith(" writer:scripted")
+
+
+def test_completion_of_a_filter() -> None:
+    words = {"terminal": ("booked", "escalated"), "tag": ("tone",), "writer": ("a b", "c")}
+    for typed, offered in [
+        ("t", None), ("te", "terminal:"), ("x te", "x terminal:"), ("terminal:", "terminal:booked"),
+        ("terminal:e", "terminal:escalated"), ("terminal:booked", None), ("terminal:x", None), ("nonsense:", None),
+        ("writer:", "writer:c"), ("lisbon ", None), ("", None),
+    ]:  # fmt: skip
+        assert complete(typed, words) == offered, typed
+
+
+async def test_what_was_quarantined_is_written_anew_after_asking(
+    app: Workbench, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[Any, ...]] = []
+
+    def launch(home: Home, kind: str, args: Any, title: str, settings: Any) -> Any:
+        started.append((kind, args["writer"], settings))
+        return SimpleNamespace(id="0123456789abcdef")
+
+    monkeypatch.setattr("workbench.tui.panes.dialogues.retry.launch", launch)
+    order = asdict(Order("travel_booking", writer="anthropic/m", manner="whole"))
+    with connect(home) as rec:
+        dialogue = replace(sample_dialogue(500), writer="whole:anthropic/m")
+        fault = ({"code": "malformed", "index": None, "what": "no JSON"},)
+        put_dialogues(rec, [DialogueEntry(dialogue, 500, fault, "quarantined", {"order": order}, START)])
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2", "R")
+        assert "choose a dialogue that a model has written" in screen_text(app)
+        await press(pilot, "slash", *"check:malformed", "enter", "R")
+        assert "Write 1 quarantined dialogues of whole:anthropic/m anew?" in " ".join(screen_text(app).split())
+        await press(pilot, "escape")
+        assert started == []
+        await press(pilot, "R", *"lots", "enter")
+        assert "in dollars" in screen_text(app)
+        await press(pilot, "R", *"$2.5", "enter")
+        assert "job 01234567 writes them anew" in screen_text(app)
+        await press(pilot, "R", *"yes", "enter")
+    assert started == [
+        ("generate", "anthropic/m", {"retries": 1, "budget": 2.5}), ("generate", "anthropic/m", {"retries": 1}),
+    ]  # fmt: skip
 
 
 async def test_faults_stand_beside_their_turn(app: Workbench, home: Home) -> None:
@@ -266,6 +399,34 @@ async def test_the_bar_does_nothing_before_anything_is_shown(tmp_path: Path, mon
         await press(pilot, "escape", "2", "a", "f", "t", "m", "e", "v", "o", "u", "D", "A", "escape", "n", "U")
         assert app.query_one(ReviewBar).subject is None
         assert "no dialogues yet" in screen_text(app) or "nothing passes" in screen_text(app)
+
+
+async def test_a_common_word_shows_its_first_rows_before_all_are_counted(app: Workbench, home: Home) -> None:
+    from workbench.store.dialogues import GLANCE, first_rowids
+    from workbench.tui.panes.dialogues import view
+
+    with connect(home) as rec:
+        for sort in ("made", "-made"):
+            wanted = DialogueFilter(text="flight", viewer="eve")
+            whole = dialogue_rowids(rec, wanted, sort)
+            assert list(first_rowids(rec, wanted, sort)) == list(whole)  # so few that the beginning is all of it
+        assert len(whole) > 0
+        assert not first_rowids(rec, DialogueFilter(text="flight"), "path")
+        assert GLANCE > 100
+    first = view.glance(home, "flight", "any", "eve")
+    assert first is not None
+    assert first.partial
+    assert view.glance(home, "terminal:booked", None) is None  # filters are as fast by themselves
+    assert view.glance(home, "", "selected") is None
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2", "j", "j")
+        chosen = app.state.dialogues.selected
+        await press(pilot, "slash", *"flight", "enter")
+        table = app.query_one("#dialogues-list", VirtualTable)
+        assert table.count == len(whole)
+        assert chosen is not None
+        assert app.state.dialogues.selected == chosen  # the cursor came back to it once all were there
+        assert "counting" not in screen_text(app)
 
 
 def test_workflow_of_the_sample_record_is_unreadable_and_says_so(home: Home) -> None:

@@ -43,21 +43,49 @@ group.add_command(generate)
 @click.option("--text", default="", help="Words that occur in a message.")
 @click.option("--sort", default="-made", show_default=True, help="made, path, steps, terminal, …; '-' turns it round.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option(
+    "--as", "viewer", metavar="NAME", help="The reviewer who looks (else WORKBENCH_REVIEWER, else the login)."
+)
+@click.option("--open", "opened", is_flag=True, help="Also what others decided on dialogues you have not decided on.")
 @json_option
 @pass_home
-def list_(home: Home, /, workflow: str | None, sort: str, limit: int, as_json: bool, **given: Any) -> None:
-    """List dialogues, the newest first."""
-    from workbench.store.dialogues import DialogueFilter, dialogue_rowids, dialogue_rows
+def list_(
+    home: Home,
+    /,
+    workflow: str | None,
+    sort: str,
+    limit: int,
+    viewer: str | None,
+    opened: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """List dialogues, the newest first.
+
+    A reviewer sees what others decided, and copies that they mended, only after deciding too: such dialogues pass no
+    filter by review. --open shows them and remembers it: what you decide on them afterwards does not count as independent.
+    """
+    from dataclasses import replace
+
+    from workbench.dialogue.reviewing import open_decisions, reviewer_name
+    from workbench.store.dialogues import DialogueFilter, count_dialogues, dialogue_rowids, dialogue_rows
     from workbench.store.record import connect
     from workbench.workflow.hashing import workflow_hash
     from workbench.workflow.load import load_workflow
 
     rec = connect(home)
-    wanted = DialogueFilter(workflow_id=workflow_hash(load_workflow(workflow)) if workflow else None, **given)
+    who = reviewer_name(viewer)
+    everything = DialogueFilter(workflow_id=workflow_hash(load_workflow(workflow)) if workflow else None, **given)
+    wanted = everything if opened else replace(everything, viewer=who)
     rowids = dialogue_rowids(rec, wanted, sort)
-    rows = dialogue_rows(rec, rowids[:limit])
+    rows = dialogue_rows(rec, rowids[:limit], wanted.viewer)
+    if opened:
+        open_decisions(rec, "dialogue", [row.id for row in rows], who)
+    of_reviews = given["review"] or given["reviewer"] or given["tags"]
+    hidden = count_dialogues(rec, everything) - len(rowids) if of_reviews and not opened else 0
+    more = f"\n{hidden:,} more that {who} has not decided on: --open shows what others decided" if hidden else ""
     emit(
-        {"total": len(rowids), "dialogues": rows},
+        {"total": len(rowids), "hidden": hidden, "dialogues": rows},
         as_json,
         lambda d: (
             table(
@@ -71,7 +99,7 @@ def list_(home: Home, /, workflow: str | None, sort: str, limit: int, as_json: b
                 ],
                 right=[2, 4],
             )
-            + f"\n{len(rows)} of {len(rowids):,}"
+            + f"\n{len(rows)} of {len(rowids):,}{more}"
         ),
     )  # fmt: skip
 

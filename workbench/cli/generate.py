@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.cli.follow import follow, span
-from workbench.cli.output import emit, example, json_option, on_option, pass_home, table
+from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.errors import UserError
 from workbench.home import Home
 
@@ -31,8 +31,8 @@ _SAMPLE = 24
         "workbench dialogues generate travel_booking --writer anthropic/claude-sonnet-5-5 --dry-run",
         "workbench dialogues generate travel_booking --writer anthropic/claude-sonnet-5-5 --batch --budget 20",
         "workbench dialogues generate zoom_support --per-path 8 --writer openai/gpt-4.1 --manner turns",
+        "workbench dialogues generate travel_booking --writer anthropic/claude-sonnet-5-5 --retry-quarantined 2 --budget 20",
         "workbench dialogues generate zoom_support --writer http://127.0.0.1:8000/v1#qwen --manner paraphrase --yes",
-        "workbench dialogues generate travel_booking --writer openai/gpt-4.1 --per-path 1000 --on ray://head:10001 --yes",
     ),
 )
 @click.argument("workflow")
@@ -59,7 +59,8 @@ _SAMPLE = 24
 @click.option("--batch", is_flag=True, help="Through the Message Batches API: half the price, within a day.")
 @click.option("--budget", type=float, metavar="USD", help="Never spend more, retries and all; a larger one goes on.")
 @click.option("--concurrency", default=None, metavar="auto|N", help="Calls at once; auto (default) adapts.")
-@on_option
+@click.option("--retry-quarantined", "retries", type=click.IntRange(0, 9), default=None, metavar="N",
+              help="Write what was quarantined anew, each dialogue up to N times altogether; the budget holds over all.")  # fmt: skip
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan: counts, coverage, estimate.")
@@ -82,8 +83,8 @@ def command(home: Home, /, workflow: str, yes: bool, detach: bool, dry_run: bool
     writer = writer_of_order(order)
     if writer is not None:
         refuse(home, writer, settings)
-    elif rest["batch"] or rest["budget"] is not None:
-        raise UserError("--batch and --budget belong to writers on a model: add --writer MODEL")
+    elif rest["batch"] or rest["budget"] is not None or rest["retries"]:
+        raise UserError("--batch, --budget and --retry-quarantined belong to writers on a model: add --writer MODEL")
     if dry_run or (writer is not None and not yes):
         plan = plan_of(home, loaded, order, writer, settings)
         if dry_run or not as_json:
@@ -119,10 +120,17 @@ def _order(loaded: Workflow, name: str, rest: Mapping[str, Any]) -> Order:
 
 
 def settings_of(rest: Mapping[str, Any]) -> dict[str, object]:
-    """The job's settings that were given."""
-    from workbench.cli import evaluate
+    """The job's settings that were given; `--batch` is a choice of every call, the others stay as they were."""
+    from workbench.jobs.settings import parse_concurrency
 
-    return evaluate.settings_of(bool(rest["batch"]), rest["budget"], rest["concurrency"], rest.get("on"))
+    settings: dict[str, object] = {"batch": bool(rest["batch"])}
+    if rest["concurrency"] is not None:
+        settings["concurrency"] = parse_concurrency(rest["concurrency"])
+    if rest["budget"] is not None:
+        settings["budget"] = rest["budget"]
+    if rest.get("retries") is not None:
+        settings["retries"] = rest["retries"]
+    return settings
 
 
 def refuse(home: Home, writer: Writer, settings: Mapping[str, object]) -> None:
@@ -144,8 +152,9 @@ def plan_of(
     from workbench.dialogue.generation import planned_paths, planned_scenarios, train_plan
     from workbench.dialogue.scenarios import expected_path
     from workbench.models.open import price_of
-    from workbench.store.dialogues import DialogueFilter, dialogue_counts, known_dialogues
+    from workbench.store.dialogues import DialogueFilter, dialogue_counts, known_dialogues, quarantined_rounds
     from workbench.store.record import connect
+    from workbench.workflow.hashing import workflow_hash
     from workbench.workflow.model import SPLITS
 
     plan = train_plan(loaded, order)
@@ -159,6 +168,7 @@ def plan_of(
         "hub_choices": plan.choices,
         "terminals": plan.terminals,
         "written": 0,
+        "again": 0,
         "settings": dict(settings),
     }
     if writer is None:
@@ -171,7 +181,10 @@ def plan_of(
             for split in SPLITS
             for scenario in planned_scenarios(loaded, order, split)
         ]
-        made["written"] = len(known_dialogues(rec, ids))
+        rounds = quarantined_rounds(rec, workflow_hash(loaded), writer.name)
+        retries = settings.get("retries", 0)
+        again = {key for key in ids if key in rounds and rounds[key] < retries}  # type: ignore[operator]  # an int
+        made["again"], made["written"] = len(again), len(known_dialogues(rec, ids) - again)
     prices = price_of(writer.model, home), price_of(writer.user or writer.model, home)
     made["estimate"] = estimate(
         rec,
@@ -201,6 +214,8 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     if found := plan.get("estimate"):
         if plan["written"]:
             lines.append(f"{plan['written']:,} are written already, {found.dialogues:,} are left")
+        if plan["again"]:
+            lines.append(f"{plan['again']:,} of these are quarantined and are written anew")
         money = "cost unknown (the model has no price)" if found.dollars is None else f"${found.dollars:,.2f}"
         money = "nothing to pay (local)" if found.free else money
         time = "up to a day, often within an hour" if found.seconds is None else f"about {span(found.seconds)}"
@@ -244,5 +259,6 @@ def result_text(found: Mapping[str, Any], writer: str) -> str:
     else:
         text += "\nprompt cache: not used (the shared beginnings are shorter than the model keeps, or it reports none)"
     if found["quarantined"]:
-        text += "\nworkbench dialogues list --status quarantined shows what was set aside and why"
+        text += "\nworkbench dialogues list --status quarantined shows what was set aside and why; "
+        text += "--retry-quarantined 1 writes it anew"
     return text

@@ -23,11 +23,13 @@ def review_command(kind: SubjectKind) -> click.Command:
         params=_options(kind),
         help=f"Review {noun}: without an option one after the other at the prompt, the next of the plan first.\n\n"
         "Decisions are added, never changed; the newest of each reviewer counts. Nobody sees another's decision before "
-        "giving one.",
+        "giving one; --open shows them and remembers it: what you decide on them later does not count as independent.",
         epilog=example(
             f"workbench {noun} review --as ann",
             f"workbench {noun} review --flag 3f2a91 --tag wrong-fact --note 'party of 3?' --as ann",
             f"workbench {noun} review --plan first --draw travel_booking --by terminal --each 20",
+            f"workbench {noun} review --disagreements",
+            f"workbench {noun} review --settle pass 3f2a91 --note 'the party is 3' --as zoe",
             f"workbench {noun} review --agreement --json",
             f"workbench {noun} review --export reviews.csv",
         ),
@@ -45,7 +47,17 @@ def _options(kind: SubjectKind) -> list[click.Parameter]:
         "--export", "export", type=click.Path(dir_okay=False, path_type=Path), help="Write all to .csv or .md."
     )
     @click.option("--agreement", is_flag=True, help="Cohen's κ and Krippendorff's α with their intervals.")
-    @click.option("--disagreements", is_flag=True, help="Those on which reviewers disagree.")
+    @click.option("--disagreements", is_flag=True, help="Those on which reviewers disagree, and how they were settled.")
+    @click.option(
+        "--open", "opened", is_flag=True, help="With --export, --disagreements: also what you have not decided on."
+    )
+    @click.option(
+        "--settle",
+        nargs=2,
+        type=(click.Choice(["pass", "flag", "fix"]), str),
+        metavar="DECISION ID",
+        help="Settle a disagreement of others.",
+    )
     @click.option("--progress", is_flag=True, help="How far the plan is.")
     @click.option("--next", "take", is_flag=True, help="Hand out the next of the plan, for 15 minutes.")
     @click.option("--seed", default=0, show_default=True, help="With --draw.")
@@ -154,6 +166,19 @@ def _undo(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any], as_json:
     emit(row, as_json, lambda r: f"{r.subject_id}: taken back, {stands}")
 
 
+def _settle(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any], as_json: bool) -> None:
+    from workbench.dialogue.reviewing import settle
+
+    decision, wanted = given["settle"]
+    subject = _find(rec, kind, wanted)
+    row = settle(rec, kind, subject, who, decision, given["note"] or "")
+    emit(
+        {"id": subject, "decision": decision, "settled_by": who, "new": row is not None},
+        as_json,
+        lambda d: f"{d['id']}: settled, {decision} by {who}{'' if d['new'] else ' (stood already)'}",
+    )
+
+
 def _draw(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any], as_json: bool) -> None:
     from workbench.dialogue.reviewing import make_plan
     from workbench.store.find import find
@@ -217,16 +242,36 @@ def _transcript(subject: str, said: Sequence[tuple[str, str]]) -> str:
 
 
 def _disagreements(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any], as_json: bool) -> None:
-    from workbench.store.reviews import review_states, votes
+    from workbench.dialogue.review_export import when
+    from workbench.dialogue.reviewing import open_decisions
+    from workbench.store.reviews import hidden_from, review_states, reviews, votes
 
-    ids = list(review_states(rec, kind, "split"))
-    given_votes = votes(rec, kind, ids)
-    rows = [(i, ", ".join(f"{v} by {w}" for w, v in given_votes[i].items())) for i in ids]
-    emit(
-        [{"id": i, "votes": given_votes[i]} for i in ids],
-        as_json,
-        lambda _: table(("id", "decisions"), rows) if rows else "reviewers disagree on none",
-    )
+    settled = {row.subject_id: row for row in reviews(rec, kind=kind) if row.settles}
+    settled = {subject: row for subject, row in settled.items() if row.decision != "none"}
+    ids = [*review_states(rec, kind, "split"), *settled]
+    if given["opened"]:
+        open_decisions(rec, kind, ids, who)
+    hidden = hidden_from(rec, kind, who)
+    votes_of = votes(rec, kind, [i for i in ids if i not in hidden])
+
+    def told(subject: str) -> tuple[str, str]:
+        if subject in hidden:
+            return f"hidden till {who} decides (--open shows them)", "settled" if subject in settled else ""
+        row = settled.get(subject)
+        said = ", ".join(f"{what} by {by}" for by, what in votes_of[subject].items())
+        return said, f"{row.decision} by {row.reviewer}, {when(row.created)}" if row else ""
+
+    found = [
+        {
+            "id": i,
+            "hidden": i in hidden,
+            "votes": votes_of.get(i, {}),
+            "settled": None if i in hidden else settled.get(i),
+        }
+        for i in ids
+    ]
+    heads = ("id", "decisions", "settled")
+    emit(found, as_json, lambda _: table(heads, [(i, *told(i)) for i in ids]) if ids else "reviewers disagree on none")
 
 
 def _agreement(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any], as_json: bool) -> None:
@@ -238,13 +283,22 @@ def _agreement(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any], as_
 
 def _export(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any], as_json: bool) -> None:
     from workbench.dialogue.review_export import export_reviews
+    from workbench.dialogue.reviewing import open_decisions
+    from workbench.store.reviews import hidden_from
 
-    count = export_reviews(rec, kind, given["export"])
-    emit({"file": given["export"], "reviews": count}, as_json, lambda d: f"{count:,} reviews in {d['file']}")
+    if given["opened"]:
+        open_decisions(rec, kind, hidden_from(rec, kind, who), who)
+    count, hidden = export_reviews(rec, kind, given["export"], who)
+    more = f"; {hidden:,} on what {who} has not decided on are left out (--open writes them too)" if hidden else ""
+    emit(
+        {"file": given["export"], "reviews": count, "left_out": hidden},
+        as_json,
+        lambda d: f"{count:,} reviews in {d['file']}{more}",
+    )
 
 
 _ACTS: dict[str, Callable[..., None]] = {
-    "passes": _decide("pass"), "flags": _decide("flag"), "fixes": _fix, "undo": _undo, "draw": _draw, "take": _next,
+    "passes": _decide("pass"), "flags": _decide("flag"), "fixes": _fix, "undo": _undo, "settle": _settle, "draw": _draw, "take": _next,
     "progress": _progress, "disagreements": _disagreements, "agreement": _agreement, "export": _export,
 }  # fmt: skip
 """What is done for the first of these options that is given."""

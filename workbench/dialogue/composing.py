@@ -2,7 +2,8 @@
 
 Every dialogue has its id before it is written, so what is in the record is not written again; every answer stands in
 the ledger until its dialogue is stored, so a job killed in between asks nothing twice. What cannot be used is kept as
-quarantined with the reason; what could not be had (a service that is away) is left for the same command to try again.
+quarantined with the reason, and written anew as often as the job's setting `retries` says; what could not be had (a service
+that is away) is left for the same command to try again.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from dataclasses import asdict, dataclass, field
 
 import workbench
 from workbench.dialogue.checks import check_dialogue
-from workbench.dialogue.generation import Faults
 from workbench.dialogue.model import Dialogue, Scenario
-from workbench.dialogue.model_writer import Unusable, Writer, compose, why_unusable
+from workbench.dialogue.model_writer import REJECTED, Unusable, Writer, compose, why_unusable
 from workbench.dialogue.prompting import prompt_hash
 from workbench.dialogue.scenarios import expected_path
 from workbench.errors import ServiceError, UserError
@@ -27,15 +27,16 @@ from workbench.models.attempt import AttemptFailed
 from workbench.models.batch import under_way
 from workbench.models.book import CallBook
 from workbench.models.client import Client
-from workbench.models.ledger import Budget, BudgetSpent, LedgerClient
-from workbench.models.limiter import CEILING, START, Limiter, each
-from workbench.models.open import choosing, open_attempts, open_batches, price_of, with_ledger
-from workbench.spread.work import Desk, Place, Poisoned, open_place
+from workbench.models.ledger import Budget, BudgetSpent
+from workbench.models.limiter import Limiter, each
+from workbench.models.open import open_batches, open_client, price_of
+from workbench.spread.work import Desk, Here, Place, Poisoned
 from workbench.store.calls import call_totals
-from workbench.store.dialogues import known_dialogues, put_dialogue
+from workbench.store.dialogues import drop_dialogue, known_dialogues, put_dialogue, quarantined_rounds
 from workbench.store.record import Record
 from workbench.store.rows import DialogueEntry
 from workbench.text import clean_line
+from workbench.workflow.hashing import workflow_hash
 from workbench.workflow.model import SPLITS, Split, Workflow
 from workbench.workflow.paths import PathSpace
 
@@ -43,22 +44,24 @@ IN_A_ROW = 5
 """Dialogues that may fail one after another, none succeeding, before the service counts as away."""
 _ALL_AT_ONCE = Settings(concurrency=1_000_000)
 Scenarios = Callable[[Split], Iterator[Scenario]]
+Faults = tuple[Mapping[str, object], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The work of one dialogue, wherever it is done."""
+    """The work of one dialogue, wherever it is done: a scenario, and the round above 0 in which it is written anew."""
 
     workflow: Workflow
     writer: Writer
 
-    async def __call__(self, scenario: Scenario, desk: Desk) -> tuple[Dialogue, Faults]:
+    async def __call__(self, item: tuple[Scenario, int], desk: Desk) -> tuple[Dialogue, Faults]:
         """The dialogue with what is wrong with it. Raises ServiceError if it could not be had."""
+        scenario, round_ = item
         agent = desk.client(self.writer.model)
         user = desk.client(self.writer.user or self.writer.model)
         try:
             try:
-                dialogue = await compose(self.workflow, scenario, self.writer, agent, user)
+                dialogue = await compose(self.workflow, scenario, self.writer, agent, user, round_=round_)
             except ServiceError as error:
                 unusable = why_unusable(error)
                 if unusable is None:
@@ -97,6 +100,8 @@ class Composing:
     tally: dict[str, int] = field(default_factory=lambda: dict.fromkeys([*SPLITS, "new", "quarantined"], 0))
     failed: int = 0
     in_a_row: int = 0
+    rejected: list[tuple[Dialogue, Faults]] = field(default_factory=list)
+    """Requests that the service does not take: their dialogues' fault only if it takes others."""
 
     def __post_init__(self) -> None:
         self.book = CallBook(self.rec, self.ctx.id)
@@ -105,12 +110,15 @@ class Composing:
         self.work = Writing(self.workflow, self.writer)
         self.space = PathSpace(self.workflow)
         self.batch = self.ctx.settings.batch
+        rounds = quarantined_rounds(self.rec, workflow_hash(self.workflow), self.writer.name)
+        self.rounds = {key: done + 1 for key, done in rounds.items() if done < self.ctx.settings.retries}
         self.shown: object = None
 
     async def run(self) -> dict[str, object]:
         """Write what is missing. Raises Stopped, BudgetSpent with what is left, ServiceError if some could not be had."""
         self._refuse_unknown_price()
-        async with self._place() as place:
+        async with self._clients() as clients:
+            place = Here(clients.__getitem__, lambda: self.ctx.stopping)
             reporter = asyncio.create_task(self._report())
             try:
                 gate = Limiter(lambda: _ALL_AT_ONCE) if self.batch else self.limiter
@@ -120,23 +128,23 @@ class Composing:
             finally:
                 reporter.cancel()
                 self._progress()
+        if self.rejected and not self._done:
+            raise ServiceError(f"no request was accepted, the last: {self.rejected[-1][1][0]['what']}")
+        self._quarantine_rejected()
+        self._progress()
         if self.failed:
             raise ServiceError(
                 f"{self.failed} of {self.total} dialogues could not be had from the service (see the log); "
                 "the others are kept, and the same command tries these again"
             )
-        return {**self.tally, **self.costs()}
+        left = quarantined_rounds(self.rec, workflow_hash(self.workflow), self.writer.name)
+        return {**self.tally, **self.costs(), "unfinished": len(left)}
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[Place]:
+    async def _clients(self) -> AsyncIterator[dict[str, Client]]:
         clients = {name: await self._open(name) for name in self.writer.models}
         try:
-            place = await open_place(self.ctx, clients.__getitem__, self.writer.models, self._ledger)
-            self.limiter.widen(START * place.workers, CEILING * place.workers)
-            try:
-                yield place
-            finally:
-                await place.close()
+            yield clients
         finally:
             for client in clients.values():
                 await client.close()
@@ -162,37 +170,41 @@ class Composing:
                 return client
             await client.settled()
             await client.close()
-        return choosing(self._ledger(name, open_attempts(name, self.ctx.home)), name)
-
-    def _ledger(self, name: str, attempts: Client) -> LedgerClient:
-        return with_ledger(attempts, name, self.ctx.home, self.book, budget=self.budget, limiter=self.limiter)
+        return open_client(name, self.ctx.home, self.book, budget=self.budget, limiter=self.limiter)
 
     def _missing(self) -> Iterator[Scenario]:
         for split in SPLITS:
             for scenario in self.scenarios(split):
                 if self.ctx.stopping:
                     raise Stopped
-                path = expected_path(self.workflow, scenario)
-                if known_dialogues(self.rec, [self.writer.dialogue_id(self.workflow, scenario, path)]):
+                key = self._id(scenario)
+                if key not in self.rounds and known_dialogues(self.rec, [key]):
                     self.tally[split] += 1
                 else:
                     yield scenario
 
     async def _write(self, scenario: Scenario, place: Place) -> None:
         try:
-            written = await place.do(self.work, scenario)
+            written = await place.do(self.work, (scenario, self.rounds.get(self._id(scenario), 0)))
         except BudgetSpent:
             raise
         except ServiceError as error:
             self._could_not(scenario, error)
         else:
-            self._keep(*written)
+            if any(fault["code"] == REJECTED for fault in written[1]):
+                self._hold(written)
+            else:
+                self._keep(*written)
 
     def _keep(self, dialogue: Dialogue, faults: Faults) -> None:
-        """Store a dialogue and drop the answers it was made of, both or neither."""
+        """Store a dialogue and drop the answers it was made of, both or neither; it takes the place of its last round."""
         rank, status = self.space.rank(dialogue.path), "quarantined" if faults else "ok"
+        round_ = self.rounds.get(dialogue.id, 0)
+        provenance = {**self.provenance, "round": round_} if round_ else self.provenance
         with self.rec.write():
-            new = put_dialogue(self.rec, DialogueEntry(dialogue, rank, faults, status, self.provenance))
+            if round_:
+                drop_dialogue(self.rec, dialogue.id)
+            new = put_dialogue(self.rec, DialogueEntry(dialogue, rank, faults, status, provenance))
             self.book.forget(f"dialogue:{dialogue.id}")
         self.in_a_row = 0
         self.tally[dialogue.scenario.split] += 1
@@ -200,11 +212,31 @@ class Composing:
         self.tally["quarantined"] += bool(faults)
         if faults:
             self.ctx.log(f"quarantined {dialogue.id}: {clean_line(str(faults[0]['what']), 200)}")
+        self._quarantine_rejected()  # the service takes others' requests
+
+    def _hold(self, written: tuple[Dialogue, Faults]) -> None:
+        """Wait for another request to be taken before the fault is this dialogue's; nothing but rejections end the job."""
+        self.rejected.append(written)
+        self.in_a_row += 1
+        if self.in_a_row >= IN_A_ROW and not self.batch:  # a batch answers all at once, in no order
+            last = written[1][0]["what"]
+            raise ServiceError(f"{self.in_a_row} requests were rejected one after another, the last: {last}")
+
+    def _quarantine_rejected(self) -> None:
+        while self.rejected:
+            self._keep(*self.rejected.pop())
+
+    @property
+    def _done(self) -> int:
+        return sum(self.tally[split] for split in SPLITS)
+
+    def _id(self, scenario: Scenario) -> str:
+        return self.writer.dialogue_id(self.workflow, scenario, expected_path(self.workflow, scenario))
 
     def _could_not(self, scenario: Scenario, error: ServiceError) -> None:
-        """Leave a dialogue for later, unless going on is pointless: a wrong key or model, or nothing but failures."""
+        """Leave a dialogue for later, unless going on is pointless: a wrong key or model, no money, nothing but failures."""
         cause = error.__cause__
-        again = isinstance(cause, AttemptFailed) and cause.status not in (401, 403, 404)
+        again = isinstance(cause, AttemptFailed) and cause.retryable
         if not again and not isinstance(error, Poisoned):
             raise error
         self.failed += 1
@@ -223,7 +255,7 @@ class Composing:
             self._progress()
 
     def _progress(self) -> None:
-        done = sum(self.tally[split] for split in SPLITS)
+        done = self._done
         data = {
             "spent": round(self.budget.spent, 6),
             "in_flight": self.limiter.running,
@@ -241,7 +273,7 @@ class Composing:
         return costs_of(self.rec, self.ctx.home, self.ctx.id)
 
     def _left(self, spent: BudgetSpent) -> str:
-        done = sum(self.tally[split] for split in SPLITS)
+        done = self._done
         left, line = (
             self.total - done,
             str(spent).removesuffix(": finished work is kept; give a larger budget to go on"),

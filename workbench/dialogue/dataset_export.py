@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.dialogue.datasets import examples, export_jsonl
+from workbench.dialogue.datasets import FEW_WORDS, examples, export_jsonl
 from workbench.errors import UserError
 from workbench.store.record import Record
 from workbench.store.rows import DatasetRow
@@ -141,6 +141,7 @@ def card_text(row: DatasetRow, form: str | None = None) -> str:
     lines += [
         "", f"- Writers: {_said(', '.join(map(str, _list(m.get('writers')))))}.",
         f"- Splits: no scenario, open value or user wording is in two of them; {kind}. Both are checked when it is built.",
+        *_short(_mapping(m.get("short_wordings"))),
         f"- Best hub accuracy that any agent could reach on it: {_said(m.get('ceiling'))}.",
         f"- Reviewed by people: {_said(m.get('reviewed', 0))}. Left out: {_said(_counts(m.get('left_out')) or 'none')}.",
         f"- Training covers: {_said(train.get('paths'))} paths, terminals {_said(_counts(train.get('terminals')))}; "
@@ -149,6 +150,21 @@ def card_text(row: DatasetRow, form: str | None = None) -> str:
         "Nothing of the graph (node names, conditions, prompts) stands in the text; this is checked as well.", "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _short(recurring: Mapping[str, Any]) -> list[str]:
+    """What the card says of short wordings that recur; nothing where none does."""
+    parts = [
+        f"{_said(n.get('wordings'))} ({n.get('share', 0.0):.1%} of what its users say) in {_said(split)}"
+        for split, n in recurring.items()
+        if n.get("wordings")
+    ]
+    if not parts:
+        return []
+    return [
+        f'- Excepted are short wordings of a model\'s user (up to {FEW_WORDS} words, such as "yes, please") that training '
+        f"has too: {', '.join(parts)}."
+    ]
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -28,7 +28,10 @@ from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import SPLITS, Split, Workflow
 
 FEW_WORDS = 8
-"""Users' messages of up to so many words cannot be kept apart between splits where a model makes them up."""
+"""Users' messages of up to so many words may recur between splits where a model makes them up: "yes, please do that" says
+nothing about who learnt what, and keeping them apart would throw most of what was paid for away. Manifest and card say
+how many do (`recurring_wordings`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ def _freeze(
         raise UserError(f"{workflow.name}: {len(found)} contradictions at hubs, such as: {clean_line(found[0], 300)}")
     if shared := overlaps(workflow, chosen, paths=paths):
         raise UserError(f"{workflow.name}: the splits are not disjoint: {shared[0]}")
+    if paths:
+        _refuse_unseen(workflow, chosen)
     manifest = {
         "workflow": workflow.name,
         "workflow_id": workflow_id,
@@ -129,6 +134,7 @@ def _freeze(
         **more,
         "train": asdict(check_set(workflow, chosen["train"])),
         "ceiling": findings.ceiling,
+        "short_wordings": recurring_wordings(chosen),
         "deviation_share": {s: _share(chosen[s]) for s in SPLITS},
         "sha256": {split: _sha256(workflow, chosen[split]) for split in SPLITS},
     }
@@ -136,6 +142,19 @@ def _freeze(
     row = DatasetRow(digest([workflow_id, items]), name, workflow_id, manifest)
     put_dataset(rec, row, items)
     return row
+
+
+def _refuse_unseen(workflow: Workflow, chosen: Mapping[Split, list[Dialogue]]) -> None:
+    """The split by path asks for what was learnt in another order, never for what was not learnt at all."""
+    train, test = (
+        {choice for d in chosen[split] for choice in _hub_choices(workflow, d.path)} for split in ("train", "test")
+    )
+    if test - train:
+        raise UserError(f"{workflow.name}: the hub choice '{min(test - train)}' is tested and not trained on")
+    if not chosen["test"]:
+        raise UserError(
+            f"{workflow.name}: no path can be kept for the test alone: generate more with --train, --least and --test"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +170,8 @@ def candidates(rec: Record, workflow_id: str, wanted: Wanted) -> Candidates:
     """The workflow's dialogues that pass, oldest first; flagged and disputed ones and originals of mended ones left out."""
     states = review_states(rec, "dialogue")
     sound, faulty = _sound(rec, workflow_id, wanted.admit)
-    copies = {
-        row.subject_id: row.copy_id for row in reviews(rec, kind="dialogue") if row.decision == "fix" and row.copy_id
-    }
+    fixes = [row for row in reviews(rec, kind="dialogue") if row.decision == "fix"]
+    copies = {row.subject_id: row.copy_id for row in sorted(fixes, key=lambda row: row.settles) if row.copy_id}
     by_id = {d.id: d for d in sound}
     found = Candidates({split: [] for split in SPLITS}, Counter({"faulty": faulty}), 0)
     reviewed = 0
@@ -197,26 +215,24 @@ def _sound(rec: Record, workflow_id: str, admit: tuple[str, ...]) -> tuple[list[
 def split_by_path(workflow: Workflow, chosen: dict[Split, list[Dialogue]]) -> tuple[dict[Split, list[Dialogue]], int]:
     """The generalisation split: no path of the test split is trained on, but every hub choice on it is.
 
-    Up to half of the test split's paths (the dev split needs some too) are held out one after the other, the most frequent
-    there first, as long as training keeps another path for each of its hub choices; test dialogues of other paths go. Values
-    and wording stay disjoint as they are. Returns the splits and how many dialogues were left out.
+    The test split's paths are held out one after the other, the most frequent there first, as long as training keeps
+    another path for each of their hub choices and the dev split half of its dialogues; of those that are trained on up to
+    half, the others cost training nothing. Test dialogues of other paths go. Values and wording stay disjoint as they
+    are. Returns the splits and how many dialogues were left out.
     """
-    hubs = set(workflow.hubs)
-
-    def choices(path: tuple[str, ...]) -> set[str]:
-        return {edge for edge in path if workflow.edge[edge].source in hubs}
-
-    support = Counter(choice for path in {d.path for d in chosen["train"]} for choice in choices(path))
     trained = {d.path for d in chosen["train"]}
-    held: set[tuple[str, ...]] = set()
+    support = Counter(choice for path in trained for choice in _hub_choices(workflow, path))
+    watched = Counter(d.path for d in chosen["dev"])
+    spare = len(chosen["dev"]) // 2
     tested = Counter(d.path for d in chosen["test"]).most_common()
+    dear = ceil(len(tested) / 2)
+    held: set[tuple[str, ...]] = set()
     for path, _ in tested:
-        if len(held) >= ceil(len(tested) / 2):
-            break
-        needed = choices(path)
         own = 1 if path in trained else 0
-        if all(support[choice] - own >= 1 for choice in needed):
+        needed = _hub_choices(workflow, path)
+        if own <= dear and watched[path] <= spare and all(support[choice] - own >= 1 for choice in needed):
             held.add(path)
+            dear, spare = dear - own, spare - watched[path]
             if own:
                 support.subtract(needed)
     parted: dict[Split, list[Dialogue]] = {
@@ -225,6 +241,11 @@ def split_by_path(workflow: Workflow, chosen: dict[Split, list[Dialogue]]) -> tu
         "test": [d for d in chosen["test"] if d.path in held],
     }
     return parted, sum(len(chosen[s]) - len(parted[s]) for s in SPLITS)
+
+
+def _hub_choices(workflow: Workflow, path: Iterable[str]) -> set[str]:
+    hubs = set(workflow.hubs)
+    return {edge for edge in path if workflow.edge[edge].source in hubs}
 
 
 def _sha256(workflow: Workflow, dialogues: list[Dialogue]) -> str:
@@ -252,14 +273,31 @@ def part_wordings(chosen: dict[Split, list[Dialogue]]) -> tuple[dict[Split, list
     return {split: parted[split] for split in SPLITS}, sum(len(chosen[s]) - len(parted[s]) for s in SPLITS)
 
 
+def recurring_wordings(chosen: Mapping[Split, list[Dialogue]]) -> dict[str, dict[str, float]]:
+    """How much of the dev and test splits the exception for short wordings lets through: `wordings` of a model's user of up to
+    `FEW_WORDS` words that the user of a training dialogue says too, and the `share` of all that the split's users say.
+    """
+    trained = {said for d in chosen["train"] for said in _user_wordings(d)}
+    found: dict[str, dict[str, float]] = {}
+    for split in ("dev", "test"):
+        said = [(d, text) for d in chosen[split] for text in _user_wordings(d)]
+        again = [text for d, text in said if not _is_scripted(d) and text in trained]
+        found[split] = {"wordings": len(set(again)), "share": round(len(again) / len(said), 4) if said else 0.0}
+    return found
+
+
 def _is_scripted(dialogue: Dialogue) -> bool:
     return ":" not in dialogue.writer
 
 
 def _wordings(dialogue: Dialogue) -> list[str]:
     """What the user says; of a model's user only what is longer than `FEW_WORDS`: everybody says "yes, please"."""
-    said = [wording(m.text, m.facts.values()) for m in dialogue.messages if m.role == "user"]
+    said = _user_wordings(dialogue)
     return said if _is_scripted(dialogue) else [text for text in said if len(text.split()) > FEW_WORDS]
+
+
+def _user_wordings(dialogue: Dialogue) -> list[str]:
+    return [wording(m.text, m.facts.values()) for m in dialogue.messages if m.role == "user"]
 
 
 def overlaps(workflow: Workflow, chosen: dict[Split, list[Dialogue]], paths: bool = False) -> list[str]:

@@ -93,6 +93,12 @@ def kept_places(rec: Record, workflow: Workflow) -> set[Place]:
     return places(rec, workflow_hash(workflow))
 
 
+def quarantined_places(rec: Record, workflow_id: str, writer: str) -> set[Place]:
+    """The places of the writer's quarantined dialogues of this version."""
+    wanted = DialogueFilter(workflow_id=workflow_id, status="quarantined", writer=writer)
+    return {place_of(d) for d in iterate_dialogues(rec, wanted)}
+
+
 def _older(rec: Record, workflow: Workflow) -> list[WorkflowRow]:
     present = workflow_hash(workflow)
     return [row for row in workflows(rec) if row.name == workflow.name and row.id != present]

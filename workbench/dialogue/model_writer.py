@@ -28,6 +28,12 @@ from workbench.workflow.model import Workflow
 Manner = Literal["turns", "whole", "paraphrase"]
 MANNERS: tuple[Manner, ...] = get_args(Manner)
 TRIES = 3
+REJECTED = "rejected"
+"""The code of a dialogue whose request the service does not take."""
+_ROUND_APART = 1_000_003
+"""Between the seeds of two rounds; the seeds of a plan's scenarios lie closer together or further apart."""
+_OF_THE_REQUEST = (200, 400, 413, 422)
+"""Statuses (200: an error event in a stream) with which a service rejects one request and not the whole account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,8 @@ def writer_named(name: str) -> Writer | None:
 
 
 class Unusable(Exception):
-    """No reply could be used. `code` is refused, cut-off or malformed; `messages` what had been written before."""
+    """No reply could be used. `code` is refused (by the model), cut-off, malformed or rejected (the request, by the service);
+    `messages` what had been written before."""
 
     def __init__(self, code: str, why: str, messages: tuple[Message, ...] = ()) -> None:
         super().__init__(why)
@@ -82,17 +89,27 @@ def writer_of(model: str, manner: str, user: str | None = None) -> Writer:
 
 
 async def compose(
-    workflow: Workflow, scenario: Scenario, writer: Writer, agent: Client, user: Client, repetition: int = 0
+    workflow: Workflow,
+    scenario: Scenario,
+    writer: Writer,
+    agent: Client,
+    user: Client,
+    repetition: int = 0,
+    round_: int = 0,
 ) -> Dialogue:
-    """The dialogue of a scenario in a model's words. Raises Unusable, and what the clients raise."""
+    """The dialogue of a scenario in a model's words. Raises Unusable, and what the clients raise.
+
+    `round_` above 0 is another attempt at a dialogue that could not be used: the same requests under other seeds.
+    """
     turns = outline(workflow, scenario, repetition)
     path = expected_path(workflow, scenario)
     dialogue_id = writer.dialogue_id(workflow, scenario, path, repetition)
     owner = f"dialogue:{dialogue_id}"
+    seed = scenario.seed + _ROUND_APART * round_
     if writer.manner == "turns":
-        messages = await _turn_by_turn(workflow, scenario, turns, agent, user, owner)
+        messages = await _turn_by_turn(workflow, scenario, turns, agent, user, owner, seed)
     else:
-        messages = await _whole(workflow, scenario, turns, writer.manner, agent, owner)
+        messages = await _whole(workflow, scenario, turns, writer.manner, agent, owner, seed)
     return Dialogue(
         dialogue_id,
         scenario.workflow_id,
@@ -106,7 +123,7 @@ async def compose(
 
 
 async def _turn_by_turn(
-    workflow: Workflow, scenario: Scenario, turns: Sequence[Turn], agent: Client, user: Client, owner: str
+    workflow: Workflow, scenario: Scenario, turns: Sequence[Turn], agent: Client, user: Client, owner: str, seed: int
 ) -> tuple[Message, ...]:
     history: list[Message] = []
     for index, turn in enumerate(turns):
@@ -114,7 +131,7 @@ async def _turn_by_turn(
         fault = ""
         for try_ in range(1, TRIES + 1):
             request = turn_request(workflow, scenario, history, turn, fault, try_)
-            reply = await client.complete(_named(request, purpose, owner, scenario.seed, index, try_))
+            reply = await client.complete(_named(request, purpose, owner, seed, index, try_))
             code, fault = _stopped(reply)
             text = tidy(reply.text)
             if not fault:
@@ -128,12 +145,12 @@ async def _turn_by_turn(
 
 
 async def _whole(
-    workflow: Workflow, scenario: Scenario, turns: Sequence[Turn], manner: str, client: Client, owner: str
+    workflow: Workflow, scenario: Scenario, turns: Sequence[Turn], manner: str, client: Client, owner: str, seed: int
 ) -> tuple[Message, ...]:
     code = fault = ""
     for try_ in range(1, TRIES + 1):
         request = whole_request(workflow, scenario, turns, manner, fault, try_)
-        reply = await client.complete(_named(request, "writer", owner, scenario.seed, 0, try_))
+        reply = await client.complete(_named(request, "writer", owner, seed, 0, try_))
         code, fault = _stopped(reply)
         if not fault:
             try:
@@ -185,8 +202,12 @@ def _named(request: Request, purpose: str, owner: str, seed: int, index: int, tr
 
 
 def why_unusable(error: ServiceError) -> Unusable | None:
-    """A failed call as an unusable reply, where the service did answer but never in a form that can be read."""
+    """A failed call as an unusable reply, where the service did answer: never in a form that can be read, or that it does
+    not take this very request. None for all that concerns other dialogues too (a key, a limit, a service that is away).
+    """
     cause = error.__cause__
     if isinstance(cause, AttemptFailed) and cause.kind in ("malformed", "cut"):
         return Unusable("malformed", clean_line(str(error), 200))
+    if isinstance(cause, AttemptFailed) and cause.kind == "refused" and cause.status in _OF_THE_REQUEST:
+        return Unusable(REJECTED, clean_line(str(error), 200))
     return None

@@ -13,7 +13,7 @@ from workbench.errors import UserError
 from workbench.store.conversations import conversation_messages
 from workbench.store.dialogues import get_dialogue
 from workbench.store.record import Record
-from workbench.store.reviews import review_states, reviews
+from workbench.store.reviews import hidden_from, review_states, reviews
 from workbench.store.rows import MessageRow, ReviewRow, SubjectKind
 from workbench.text import clean, clean_line
 
@@ -30,6 +30,7 @@ COLUMNS = (
     "copy",
     "takes back",
     "review",
+    "settles",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
@@ -54,7 +55,7 @@ def to_csv(rows: Iterable[ReviewRow], states: dict[str, str]) -> str:
         state = states.get(r.subject_id, "none")
         cells = (
             r.subject_kind, r.subject_id, state, r.reviewer, r.decision, ", ".join(r.tags), r.note, when(r.created),
-            r.subject_hash, r.copy_id or "", r.undoes or "", r.id,
+            r.subject_hash, r.copy_id or "", r.undoes or "", r.id, "yes" if r.settles else "",
         )  # fmt: skip
         writer.writerow([safe_cell(cell) for cell in cells])
     return out.getvalue()
@@ -62,9 +63,9 @@ def to_csv(rows: Iterable[ReviewRow], states: dict[str, str]) -> str:
 
 def to_markdown(rec: Record, kind: SubjectKind, rows: Sequence[ReviewRow], states: dict[str, str]) -> Iterator[str]:
     """A heading a subject, its standing reviews as a list, what was said as quotes; those that differ come first."""
-    by_subject: dict[str, dict[str, ReviewRow]] = {}
+    by_subject: dict[str, dict[tuple[bool, str], ReviewRow]] = {}
     for row in rows:
-        by_subject.setdefault(row.subject_id, {})[row.reviewer] = row
+        by_subject.setdefault(row.subject_id, {})[row.settles, row.reviewer] = row
     yield f"# Reviews of {kind}s\n"
     counts = {state: sum(s == state for s in states.values()) for state in sorted(set(states.values()))}
     yield ", ".join(f"{n:,} {state}" for state, n in counts.items()) + "\n"
@@ -77,7 +78,8 @@ def to_markdown(rec: Record, kind: SubjectKind, rows: Sequence[ReviewRow], state
         for row in standing:
             tags = f" [{', '.join(row.tags)}]" if row.tags else ""
             note = f": {row.note}" if row.note else ""
-            yield _plain(f"- {row.decision} by {row.reviewer}, {when(row.created)}{tags}{note}")
+            settled = "settled: " if row.settles else ""
+            yield _plain(f"- {settled}{row.decision} by {row.reviewer}, {when(row.created)}{tags}{note}")
         yield ""
         for message in messages_of(rec, kind, subject):
             yield f"> **{message.role}** {_plain(message.text)}  "
@@ -92,12 +94,16 @@ def messages_of(rec: Record, kind: SubjectKind, subject_id: str) -> Sequence[Mes
     return conversation_messages(rec, subject_id)
 
 
-def export_reviews(rec: Record, kind: SubjectKind, file: Path) -> int:
-    """Write all reviews of that kind as CSV or Markdown (by the file's ending); returns how many rows there are.
+def export_reviews(rec: Record, kind: SubjectKind, file: Path, viewer: str | None = None) -> tuple[int, int]:
+    """Write the reviews of that kind as CSV or Markdown (by the file's ending); returns how many rows are in it, how many not.
 
-    Raises UserError for another ending or a file that cannot be written.
+    For a `viewer` those of subjects that this reviewer has not decided on are left out. Raises UserError for another
+    ending or a file that cannot be written.
     """
-    rows, states = reviews(rec, kind=kind), review_states(rec, kind)
+    everything, states = reviews(rec, kind=kind), review_states(rec, kind)
+    hidden = hidden_from(rec, kind, viewer) if viewer is not None else set()
+    rows = [row for row in everything if row.subject_id not in hidden]
+    states = {subject: state for subject, state in states.items() if subject not in hidden}
     if file.suffix == ".csv":
         text = to_csv(rows, states)
     elif file.suffix in (".md", ".markdown"):
@@ -109,7 +115,7 @@ def export_reviews(rec: Record, kind: SubjectKind, file: Path) -> int:
             out.write(text)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror or error}") from error
-    return len(rows)
+    return len(rows), len(everything) - len(rows)
 
 
 def _plain(text: str) -> str:

@@ -25,7 +25,7 @@ from workbench.store.review_plans import (
     put_plan,
     subjects_by_stratum,
 )
-from workbench.store.reviews import newest_review, put_reviews, reviews
+from workbench.store.reviews import hidden_from, newest_review, put_reviews, reviews, votes
 from workbench.store.rows import DialogueEntry, ReviewRow, SubjectKind, now
 from workbench.text import clean_line
 from workbench.workflow.hashing import digest
@@ -70,7 +70,7 @@ def subject_hash(rec: Record, kind: SubjectKind, subject_id: str) -> str:
 
 def standing(rec: Record, kind: SubjectKind, subject_id: str, reviewer: str) -> ReviewRow | None:
     """The reviewer's decision on the subject as it stands, or None."""
-    mine = reviews(rec, subject_id, reviewer, kind)
+    mine = [row for row in reviews(rec, subject_id, reviewer, kind) if not row.settles]
     return mine[-1] if mine and mine[-1].decision != "none" else None
 
 
@@ -135,7 +135,8 @@ def undo(rec: Record, reviewer: str, kind: SubjectKind | None = None, at: float 
         last = newest_review(rec, reviewer, kind)
         if last is None:
             return None
-        mine = reviews(rec, last.subject_id, reviewer, last.subject_kind)
+        given = reviews(rec, last.subject_id, reviewer, last.subject_kind)
+        mine = [row for row in given if row.settles == last.settles]
         gone = {row.undoes for row in mine} | {last.id}
         before = next((r for r in reversed(mine) if r.undoes is None and r.id not in gone), None)
         when = _after(mine[-1], at)
@@ -166,34 +167,104 @@ class Seen:
 def seen_by(rec: Record, kind: SubjectKind, subject_id: str, reviewer: str) -> Seen:
     """A reviewer sees what others decided only after deciding too, so that a second decision is independent."""
     rows = reviews(rec, subject_id, None, kind)
-    newest = {row.reviewer: row for row in rows}
+    newest = {(row.reviewer, row.settles): row for row in rows}
     standing_ = [row for row in newest.values() if row.decision != "none"]
-    mine = next((row for row in standing_ if row.reviewer == reviewer), None)
-    others = [row for row in standing_ if row.reviewer != reviewer]
-    if mine or any(row.reviewer == reviewer for row in rows):
+    mine = next((row for row in standing_ if row.reviewer == reviewer and not row.settles), None)
+    if any(row.reviewer == reviewer for row in rows):
         return Seen(mine, tuple(sorted(standing_, key=lambda r: r.created)), 0)
-    return Seen(None, (), len(others))
+    return Seen(None, (), sum(not row.settles for row in standing_))
+
+
+def open_decisions(
+    rec: Record, kind: SubjectKind, subjects: Iterable[str], reviewer: str, at: float | None = None
+) -> int:
+    """Show a reviewer what others decided on these before deciding too; returns on how many that was hidden till now.
+
+    A row "none" remembers it, so that what this reviewer decides on them later does not count as independent.
+    """
+    with rec.write():
+        closed = hidden_from(rec, kind, reviewer)
+        when = now() if at is None else at
+        rows = [
+            ReviewRow(
+                digest(["opened", kind, subject, reviewer, when]), subject, reviewer, "none", created=when,
+                subject_kind=kind, subject_hash=subject_hash(rec, kind, subject),
+            )
+            for subject in dict.fromkeys(subjects)
+            if subject in closed
+        ]  # fmt: skip
+        return put_reviews(rec, rows)
+
+
+def disagreement(
+    rec: Record, kind: SubjectKind, subject_id: str, who: str, at: float | None = None
+) -> tuple[ReviewRow, ...]:
+    """The decisions that differ, for one who is to settle them and is shown them now.
+
+    Raises UserError where reviewers do not disagree, and where `who` is one of them.
+    """
+    given = votes(rec, kind, [subject_id]).get(subject_id, {})
+    if len(set(given.values())) < 2:
+        raise UserError(f"the reviewers of {clean_line(subject_id, 60)} do not disagree: there is nothing to settle")
+    if who in given:
+        raise UserError(f"{who} is one of those who disagree about {clean_line(subject_id, 60)}: another settles it")
+    open_decisions(rec, kind, [subject_id], who, at)
+    return tuple(row for row in seen_by(rec, kind, subject_id, who).shown if not row.settles)
+
+
+def settle(
+    rec: Record, kind: SubjectKind, subject_id: str, who: str, decision: str, note: str = "", at: float | None = None
+) -> ReviewRow | None:
+    """Settle a disagreement: a row beside the reviewers' own, which counts from now on. None if that stands already.
+
+    "fix" takes the newest mended copy. Raises UserError as `disagreement` does, and for "fix" without a copy.
+    """
+    if decision not in DECISIONS:
+        raise UserError(f'no decision "{clean_line(decision, 40)}": choose among {", ".join(DECISIONS)}')
+    with rec.write():
+        disagreement(rec, kind, subject_id, who, at)
+        rows = reviews(rec, subject_id, None, kind)
+        copy_id = next((r.copy_id for r in reversed(rows) if r.copy_id), None) if decision == "fix" else None
+        if decision == "fix" and copy_id is None:
+            raise UserError(
+                "nobody has mended a copy: settle it with pass or flag, or mend it and let it be decided anew"
+            )
+        old = next((row for row in reversed(rows) if row.settles), None)
+        if old and (old.decision, old.note, old.reviewer) == (decision, note, who):
+            return None
+        when = _after(old, at)
+        row = ReviewRow(
+            digest(["settled", kind, subject_id, who, decision, note, when]), subject_id, who, decision, (), note, when,
+            kind, subject_hash(rec, kind, subject_id), copy_id, settles=True,
+        )  # fmt: skip
+        put_reviews(rec, [row])
+    return row
 
 
 def blind_votes(rows: Iterable[ReviewRow]) -> dict[str, dict[str, str]]:
     """Subject → reviewer → decision, as it stood before the reviewer saw another's: what agreement is computed from.
 
     `rows` come in the order in which they were given. Whoever has a decision while another has one has seen it; what
-    they say afterwards, or take back, is no longer independent and changes nothing here.
+    they say afterwards, or take back, is no longer independent and changes nothing here. The same holds for those who asked
+    to be shown what others decided, and for what settles a disagreement.
     """
     found: dict[str, dict[str, str]] = defaultdict(dict)
     current: dict[str, dict[str, str]] = defaultdict(dict)
     shown: dict[str, set[str]] = defaultdict(set)
     for row in rows:
+        if row.settles:
+            continue
         subject, who = row.subject_id, row.reviewer
-        for votes in (current[subject], *([found[subject]] if who not in shown[subject] else [])):
+        for counted in (current[subject], *([found[subject]] if who not in shown[subject] else [])):
             if row.decision == "none":
-                votes.pop(who, None)
+                counted.pop(who, None)
             else:
-                votes[who] = row.decision
+                counted[who] = row.decision
         if len(current[subject]) > 1:
             shown[subject] |= set(current[subject])
-    return {subject: votes for subject, votes in found.items() if votes}
+        if row.decision == "none" and row.undoes is None:
+            shown[subject].add(who)
+    return {subject: counted for subject, counted in found.items() if counted}
 
 
 # Plans --------------------------------------------------------------------------------------------------------------

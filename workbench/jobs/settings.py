@@ -22,26 +22,26 @@ FILE = "settings.json"
 class Settings:
     """`concurrency`: model calls in flight at once, None adapts. `paused`: begin nothing new. `budget`: US dollars that
     the whole job may cost, all its attempts together, None is no limit. `batch`: use the provider's batch interface.
-    `on`: the cluster that does the work (see `spread.where`), "" is the job's own process; read when it starts.
+    `retries`: how often what could not be used is made anew, altogether.
     """
 
     concurrency: int | None = None
     paused: bool = False
     budget: float | None = None
     batch: bool = False
-    on: str = ""
+    retries: int = 0
 
 
 def read_settings(folder: Path) -> Settings:
     """The settings of the job in `folder`; whatever is missing or damaged stands at its default."""
     data = read_json(folder / FILE)
-    concurrency, budget = data.get("concurrency"), data.get("budget")
+    concurrency, budget, retries = data.get("concurrency"), data.get("budget"), data.get("retries")
     return Settings(
         concurrency=concurrency if type(concurrency) is int and concurrency > 0 else None,
         paused=data.get("paused") is True,
         budget=float(budget) if isinstance(budget, int | float) and budget is not True and budget >= 0 else None,
         batch=data.get("batch") is True,
-        on=on if isinstance(on := data.get("on"), str) else "",
+        retries=retries if type(retries) is int and retries > 0 else 0,
     )
 
 

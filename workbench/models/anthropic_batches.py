@@ -22,6 +22,8 @@ _ERRORS: dict[str, Kind] = {
     "overloaded_error": "overloaded",
     "timeout_error": "timeout",
 }
+_STATUSES = {"authentication_error": 401, "billing_error": 402, "permission_error": 403, "not_found_error": 404}
+"""Of errors that concern all requests, as the API gives them outside batches."""
 
 
 class AnthropicBatches:
@@ -82,8 +84,8 @@ class AnthropicBatches:
                 return self._client.failed(error)
         if result.type == "errored":
             inner = result.error.error
-            kind = _ERRORS.get(inner.type, "server")
-            return self._client.learnt(AttemptFailed(kind, f"{self.model}: {inner.message}", 400))
+            kind, status = _ERRORS.get(inner.type, "server"), _STATUSES.get(inner.type, 400)
+            return self._client.learnt(AttemptFailed(kind, f"{self.model}: {inner.message}", status))
         return AttemptFailed("timeout", f"{self.model}: the request was {result.type} in its batch")
 
     async def close(self) -> None:

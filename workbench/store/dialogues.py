@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from workbench.dialogue.model import Dialogue
 from workbench.store.encode import from_json, to_json
 from workbench.store.messages import dialogue_message, message_columns, owned, write_messages
 from workbench.store.record import Record, Row, integer
-from workbench.store.rows import DialogueEntry, DialogueRow
+from workbench.store.reviews import HAS_SAID
+from workbench.store.rows import DialogueEntry, DialogueRow, Json
 from workbench.store.scenarios import put_scenarios, scenario_of
 from workbench.store.select import Where, order, said
 from workbench.workflow.model import Split
 
 BATCH = 200
 """Dialogues a transaction: some ten milliseconds, so that other processes never wait long."""
+
+GLANCE = 2000
+"""Messages that a first look at a search reads: a few milliseconds, several screens of rows."""
 
 SORTS = {
     "made": "d.rowid",
@@ -32,10 +36,8 @@ SORTS = {
 }
 """Orders of a list; "-" before the name turns it round."""
 
-_DECISION = (
-    "(SELECT nullif(r.state, 'none') FROM review_states r WHERE r.subject_kind = 'dialogue' AND r.subject_id = d.id)"
-)
 _OF = "r.subject_kind = 'dialogue'"
+_STATE = "nullif(r.state, 'none')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class DialogueFilter:
     `review` is a state (pass, flag, fix, split), or "none" for dialogues nobody has reviewed, or "any"; `reviewer` one who
     has a decision on it. `check` is the code of a fault that the checks found, or "any". `text` are words that must
     occur in one message. `nodes`, `edges`, `deviations` and `tags` must all occur.
+
+    `viewer` is the reviewer for whom the list is made (None: nobody in particular): what others have decided on dialogues
+    that the viewer has not decided on passes no filter, and copies that they mended are not there. That reviewers
+    disagree ("split") anybody may know: both decisions are given then.
     """
 
     workflow_id: str | None = None
@@ -66,6 +72,7 @@ class DialogueFilter:
     check: str | None = None
     tags: tuple[str, ...] = ()
     text: str = ""
+    viewer: str | None = None
 
 
 def put_dialogue(rec: Record, dialogue: Dialogue | DialogueEntry) -> bool:
@@ -102,6 +109,24 @@ def known_dialogues(rec: Record, ids: Iterable[str]) -> set[str]:
     return {row["id"] for row in rows}
 
 
+def quarantined_rounds(rec: Record, workflow_id: str, writer: str) -> dict[str, int]:
+    """The writer's quarantined dialogues that may be written anew, each with how often that has been done: those of which
+    no reviewer has said anything and which no data set holds."""
+    rows = rec.query(
+        "SELECT d.id, coalesce(json_extract(d.provenance, '$.round'), 0) AS round FROM dialogues d "
+        "WHERE d.workflow_id = ? AND d.status = 'quarantined' AND d.writer = ? "
+        "AND NOT EXISTS (SELECT 1 FROM reviews r WHERE r.subject_kind = 'dialogue' AND r.subject_id = d.id) "
+        "AND NOT EXISTS (SELECT 1 FROM dataset_items i WHERE i.dialogue_id = d.id)",
+        (workflow_id, writer),
+    )
+    return {row["id"]: int(row["round"]) for row in rows}
+
+
+def drop_dialogue(rec: Record, dialogue_id: str) -> None:
+    """Take a dialogue out with its messages, to be written anew. It must not be in a data set."""
+    rec.execute("DELETE FROM dialogues WHERE id = ?", (dialogue_id,))
+
+
 def set_checks(rec: Record, dialogue_id: str, status: str, checks: Iterable[object]) -> None:
     """Replace what the checks found about a dialogue; `status` is "ok" or "quarantined"."""
     rec.execute(
@@ -115,12 +140,14 @@ def rowid_of(rec: Record, dialogue_id: str) -> int | None:
     return int(row["rowid"]) if row else None
 
 
-def same_path(rec: Record, dialogue_id: str) -> list[str]:
-    """Ids of all dialogues on the path of this one, in the order in which they were made."""
+def same_path(rec: Record, dialogue_id: str, viewer: str | None = None) -> list[str]:
+    """Ids of all dialogues on the path of this one that the viewer may see, in the order in which they were made."""
+    where = _where(DialogueFilter(viewer=viewer))
+    where.add("o.id = ?", dialogue_id)
     rows = rec.query(
         "SELECT d.id FROM dialogues o JOIN dialogues d ON d.workflow_id = o.workflow_id AND d.path_rank IS o.path_rank "
-        "AND d.path = o.path WHERE o.id = ? ORDER BY d.rowid",
-        (dialogue_id,),
+        f"AND d.path = o.path{where} ORDER BY d.rowid",
+        where.arguments,
     )
     return [row["id"] for row in rows]
 
@@ -136,6 +163,12 @@ def path_rank_of(rec: Record, dialogue_id: str) -> int | None:
     """The rank of the dialogue's path, None if unknown."""
     row = rec.one("SELECT path_rank FROM dialogues WHERE id = ?", (dialogue_id,))
     return None if row is None or row["path_rank"] is None else int(row["path_rank"])
+
+
+def provenance_of(rec: Record, dialogue_id: str) -> Json:
+    """What a dialogue remembers about its making; empty if it is not there."""
+    row = rec.one("SELECT provenance FROM dialogues WHERE id = ?", (dialogue_id,))
+    return dict(from_json(row["provenance"])) if row else {}
 
 
 def get_dialogue(rec: Record, dialogue_id: str) -> Dialogue | None:
@@ -159,13 +192,46 @@ def dialogue_rowids(rec: Record, wanted: DialogueFilter | None = None, sort: str
         # Unsorted, SQLite reads an index and not the wide rows; row ids themselves are what is sorted by.
         found = rec.rowids(f"SELECT d.rowid FROM dialogues d{where}", where.arguments)
         return array("q", sorted(found, reverse=sort == "-made"))
-    select = f"SELECT d.rowid, {_DECISION} AS decision" if sort.endswith("review") else "SELECT d.rowid"
-    return rec.rowids(f"{select} FROM dialogues d{where}{order(SORTS, sort)}", where.arguments)
+    select, arguments = "SELECT d.rowid", list[object]()
+    if sort.endswith("review"):
+        decision, arguments = _decision(wanted.viewer if wanted else None)
+        select = f"SELECT d.rowid, {decision} AS decision"
+    return rec.rowids(f"{select} FROM dialogues d{where}{order(SORTS, sort)}", [*arguments, *where.arguments])
 
 
-def dialogue_rows(rec: Record, rowids: Iterable[int]) -> list[DialogueRow]:
-    """Lines of a list for a window of row ids, in that order."""
-    return rec.window(f"SELECT d.*, {_DECISION} AS decision FROM dialogues d WHERE d.rowid IN", rowids, _row)
+def first_rowids(rec: Record, wanted: DialogueFilter, sort: str = "-made") -> array[int]:
+    """The beginning of `dialogue_rowids`: of a search by words from `GLANCE` messages with them, else so many dialogues.
+
+    To be shown until the whole list is there: at once, however common the words are, but not exact where messages were not
+    added in their dialogues' order. Empty in another order than that of making.
+    """
+    if sort.removeprefix("-") != "made":
+        return array("q")
+    newest = sort.startswith("-")
+    where, some = _where(replace(wanted, text="")), f"{order(SORTS, sort)} LIMIT {GLANCE}"
+    if wanted.text.strip():
+        condition, arguments = said("dialogue", "d.id", wanted.text, GLANCE, newest)
+        where.add(condition, *arguments)
+        some = ""
+    return array(
+        "q", sorted(rec.rowids(f"SELECT d.rowid FROM dialogues d{where}{some}", where.arguments), reverse=newest)
+    )
+
+
+def dialogue_rows(rec: Record, rowids: Iterable[int], viewer: str | None = None) -> list[DialogueRow]:
+    """Lines of a list for a window of row ids, in that order, as the viewer may see them (see `DialogueFilter`)."""
+    decision, arguments = _decision(viewer)
+    sql = f"SELECT d.*, {decision} AS decision FROM dialogues d WHERE d.rowid IN"
+    return rec.window(sql, rowids, _row, arguments)
+
+
+def _decision(viewer: str | None) -> tuple[str, list[object]]:
+    """An expression for the state of a dialogue `d` as the viewer may see it, and its arguments."""
+    shown = _STATE
+    if viewer is not None:
+        shown = f"CASE WHEN r.state IN ('none', 'split') OR {HAS_SAID} THEN {_STATE} ELSE 'hidden' END"
+    found = f"(SELECT {shown} FROM review_states r WHERE {_OF} AND r.subject_id = d.id)"
+    return found, [] if viewer is None else [viewer]
 
 
 def dialogue_counts(rec: Record, column: str, wanted: DialogueFilter | None = None) -> dict[str, int]:
@@ -175,6 +241,11 @@ def dialogue_counts(rec: Record, column: str, wanted: DialogueFilter | None = No
     where = _where(wanted or DialogueFilter())
     rows = rec.query(f"SELECT d.{column}, count(*) FROM dialogues d{where} GROUP BY 1 ORDER BY 1", where.arguments)
     return {str(row[0]): row[1] for row in rows}
+
+
+def known_writers(rec: Record) -> list[str]:
+    """The writers of all dialogues, by name."""
+    return [row["writer"] for row in rec.query("SELECT DISTINCT writer FROM dialogues ORDER BY writer")]
 
 
 def _where(wanted: DialogueFilter) -> Where:
@@ -206,6 +277,9 @@ def _where(wanted: DialogueFilter) -> Where:
 
 
 def _reviewed(where: Where, wanted: DialogueFilter) -> None:
+    seen: tuple[str, tuple[str, ...]] = ("", ())
+    if wanted.viewer is not None:
+        seen = f" AND {HAS_SAID}", (wanted.viewer,)
     if wanted.review == "none":
         # By row id, so that an index is read and not the wide rows.
         where.add(
@@ -215,14 +289,19 @@ def _reviewed(where: Where, wanted: DialogueFilter) -> None:
     elif wanted.review == "any":
         where.add(f"d.id IN (SELECT r.subject_id FROM review_states r WHERE {_OF} AND r.state <> 'none')")
     elif wanted.review:
-        where.add(f"d.id IN (SELECT r.subject_id FROM review_states r WHERE {_OF} AND r.state = ?)", wanted.review)
+        said, viewer = seen if wanted.review != "split" else ("", ())
+        states = f"SELECT r.subject_id FROM review_states r WHERE {_OF} AND r.state = ?{said}"
+        where.add(f"d.id IN ({states})", wanted.review, *viewer)
+    said, viewer = seen
     if wanted.reviewer:
-        where.add(
-            f"d.id IN (SELECT r.subject_id FROM votes r WHERE {_OF} AND r.reviewer = ? AND r.decision <> 'none')",
-            wanted.reviewer,
-        )
+        given = f"SELECT r.subject_id FROM votes r WHERE {_OF} AND r.reviewer = ? AND r.decision <> 'none'{said}"
+        where.add(f"d.id IN ({given})", wanted.reviewer, *viewer)
     for tag in wanted.tags:
-        where.add(f"d.id IN (SELECT r.subject_id FROM reviews r WHERE {_OF} AND instr(r.tags, json_quote(?)) > 0)", tag)
+        tagged = f"SELECT r.subject_id FROM reviews r WHERE {_OF} AND instr(r.tags, json_quote(?)) > 0{said}"
+        where.add(f"d.id IN ({tagged})", tag, *viewer)
+    if viewer:
+        copies = f"SELECT x.rowid FROM reviews r JOIN dialogues x ON x.id = r.copy_id WHERE r.copy_id IS NOT NULL AND NOT {HAS_SAID}"
+        where.add(f"d.rowid NOT IN ({copies})", *viewer)
 
 
 def _batches(dialogues: Iterable[Dialogue | DialogueEntry]) -> Iterator[list[DialogueEntry]]:

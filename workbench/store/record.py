@@ -111,13 +111,15 @@ class Record:
         found = self.connection.execute(f"SELECT json_group_array(rowid) FROM ({sql})", arguments).fetchone()
         return array("q", from_json(found[0]))
 
-    def window(self, sql: str, rowids: Iterable[int], make: Callable[[Row], T]) -> list[T]:
+    def window(
+        self, sql: str, rowids: Iterable[int], make: Callable[[Row], T], arguments: Sequence[object] = ()
+    ) -> list[T]:
         """Rows by row id, in the order asked for; rows deleted meanwhile are left out.
 
-        `sql` selects a column `rowid` and ends in `… IN` so that the list can follow.
+        `sql` selects a column `rowid` and ends in `… IN` so that the list can follow; `arguments` are its own.
         """
         wanted = list(rowids)
-        found = self.query(f"{sql} (SELECT value FROM json_each(?))", (to_json(wanted),))
+        found = self.query(f"{sql} (SELECT value FROM json_each(?))", (*arguments, to_json(wanted)))
         by_rowid = {row["rowid"]: make(row) for row in found}
         return [by_rowid[rowid] for rowid in wanted if rowid in by_rowid]
 
@@ -125,10 +127,6 @@ class Record:
         """Run one writing statement in a transaction and return the number of rows it changed."""
         with self.write():
             return self.connection.execute(sql, arguments).rowcount
-
-    def vacuum(self) -> None:
-        """Give the room of deleted rows back to the disk; others wait meanwhile. Row ids stay as they are."""
-        self.connection.execute("VACUUM")
 
     def put(
         self,

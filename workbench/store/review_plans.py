@@ -149,6 +149,9 @@ def take_next(rec: Record, plan: PlanRow, reviewer: str, at: float, seconds: flo
             f"JOIN {plan.subject_kind}s s ON s.id = i.subject_id WHERE p.id = ?1 "
             "AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.subject_kind = p.subject_kind "
             "AND v.subject_id = i.subject_id AND v.reviewer = ?2 AND v.decision <> 'none') "
+            # Who was shown what others decided is no independent second reviewer.
+            "AND NOT EXISTS (SELECT 1 FROM reviews o WHERE o.subject_kind = p.subject_kind AND o.subject_id = i.subject_id "
+            "AND o.reviewer = ?2 AND o.decision = 'none' AND o.undoes IS NULL) "
             f"AND i.reviewers > {_OPEN} + (SELECT count(*) FROM review_leases l WHERE "
             "l.subject_kind = p.subject_kind AND l.subject_id = i.subject_id AND l.reviewer <> ?2) "
             "ORDER BY i.idx <= ?3, i.idx LIMIT 1",

@@ -1,7 +1,8 @@
 """Reviews of dialogues and conversations: only ever added; the newest of each reviewer counts.
 
 Triggers of the schema keep two tables that follow from them: `votes` (the newest decision of each reviewer, "none" when
-taken back) and `review_states` (of each subject: the decision of more than half of its reviewers, else "split").
+taken back) and `review_states` (of each subject: what settled a disagreement, else the decision of more than half of its
+reviewers, else "split").
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from workbench.store.encode import from_json, storable, to_json
 from workbench.store.record import Record, Row
 from workbench.store.rows import ReviewRow, SubjectKind
 from workbench.store.select import Where
+
+HAS_SAID = "EXISTS (SELECT 1 FROM votes m WHERE m.subject_kind = r.subject_kind AND m.subject_id = r.subject_id AND m.reviewer = ?)"
+"""A condition on a row `r` with a subject: that the reviewer in the argument has said something about it, or has asked to
+be shown what others did. Only then may others' decisions be shown to this reviewer."""
 
 
 def put_reviews(rec: Record, rows: Iterable[ReviewRow]) -> int:
@@ -40,7 +45,7 @@ def newest_review(rec: Record, reviewer: str, kind: SubjectKind | None = None) -
     """The reviewer's newest decision that has not been taken back, and that is no taking back itself."""
     where = Where()
     where.equal({"reviewer": reviewer, "subject_kind": kind})
-    where.add("undoes IS NULL")
+    where.add("undoes IS NULL AND decision <> 'none'")
     where.add("id NOT IN (SELECT undoes FROM reviews WHERE reviewer = ? AND undoes IS NOT NULL)", reviewer)
     row = rec.one(f"SELECT * FROM reviews{where} ORDER BY created DESC, rowid DESC LIMIT 1", where.arguments)
     return _review(row) if row else None
@@ -56,6 +61,18 @@ def votes(rec: Record, kind: SubjectKind, subjects: Iterable[str]) -> dict[str, 
     for row in rec.query(sql, (kind, to_json(list(subjects)))):
         found.setdefault(row["subject_id"], {})[row["reviewer"]] = row["decision"]
     return found
+
+
+def known_reviewers(rec: Record, kind: SubjectKind) -> list[str]:
+    """Who has reviewed anything, by name."""
+    rows = rec.query("SELECT DISTINCT reviewer FROM votes WHERE subject_kind = ? ORDER BY reviewer", (kind,))
+    return [row["reviewer"] for row in rows]
+
+
+def hidden_from(rec: Record, kind: SubjectKind, reviewer: str) -> set[str]:
+    """Subjects that others have decided on and of which this reviewer has said nothing yet."""
+    sql = f"SELECT DISTINCT subject_id FROM votes r WHERE subject_kind = ? AND decision <> 'none' AND NOT {HAS_SAID}"
+    return {row["subject_id"] for row in rec.query(sql, (kind, reviewer))}
 
 
 def review_states(rec: Record, kind: SubjectKind, *states: str) -> dict[str, str]:
@@ -98,6 +115,7 @@ def _columns(row: ReviewRow) -> dict[str, object]:
         "note": storable(row.note),
         "copy_id": row.copy_id,
         "undoes": row.undoes,
+        "settles": int(row.settles),
         "created": row.created,
     }
 
@@ -115,4 +133,5 @@ def _review(row: Row) -> ReviewRow:
         subject_hash=row["subject_hash"],
         copy_id=row["copy_id"],
         undoes=row["undoes"],
+        settles=bool(row["settles"]),
     )

@@ -53,7 +53,8 @@ class DialogueEntry:
 @dataclass(frozen=True, slots=True)
 class DialogueRow:
     """One line of a list of dialogues. `decision` is what its reviewers have
-    decided: pass, flag, fix, "split" where no decision has more than half of them, None without a review."""
+    decided: pass, flag, fix, "split" where no decision has more than half of them, None without a review, "hidden" where
+    the one for whom the list is made has not decided yet."""
 
     rowid: int
     id: str
@@ -78,8 +79,9 @@ class DialogueRow:
 class ReviewRow:
     """One decision of a reviewer on a dialogue or conversation; reviews are only ever added, the newest counts.
 
-    `decision` is pass, flag, fix or none (taken back). `subject_hash` is of the text that was judged; `copy_id` the
-    edited dialogue that a fix made; `undoes` the review that this one takes back.
+    `decision` is pass, flag, fix or none (taken back; where it `undoes` nothing, the reviewer was shown what others decided
+    before deciding). `subject_hash` is of the text that was judged; `copy_id` the edited dialogue that a fix made; `undoes`
+    the review that this one takes back. `settles`: no review of its own but what settles a disagreement of reviewers.
     """
 
     id: str
@@ -93,6 +95,7 @@ class ReviewRow:
     subject_hash: str = ""
     copy_id: str | None = None
     undoes: str | None = None
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class WorkflowsState:
 class DialoguesState:
     """`filter` is what was typed after `/`; `selected` a dialogue's id; `note` a half-written note.
 
-    `beside` shows two dialogues of one path, `place` the path's place in the graph.
+    `beside` shows two dialogues of one path, `place` the path's place in the graph. `plan` is the sampling plan that `n`
+    follows ("": the newest); `mends` holds half-written words by "DIALOGUE/INDEX".
     """
 
     filter: str = ""
@@ -49,6 +50,8 @@ class DialoguesState:
     note: str = ""
     beside: bool = False
     place: bool = False
+    plan: str = ""
+    mends: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def subject(self) -> str | None:
@@ -210,6 +213,23 @@ def place_toggled(state: DialoguesState) -> DialoguesState:
 def note_drafted(state: DialoguesState, text: str) -> DialoguesState:
     """The note as far as it is typed."""
     return replace(state, note=text)
+
+
+def plan_chosen(state: DialoguesState, name: str) -> DialoguesState:
+    """Another sampling plan to follow."""
+    return replace(state, plan=name)
+
+
+def mend_of(state: DialoguesState, dialogue: str) -> dict[int, str]:
+    """The half-written words for a dialogue, by index."""
+    parts = ((key.rpartition("/"), text) for key, text in state.mends.items())
+    return {int(at): text for (of, _, at), text in parts if of == dialogue and at.isdecimal()}
+
+
+def mend_drafted(state: DialoguesState, dialogue: str, texts: Mapping[int, str]) -> DialoguesState:
+    """A dialogue's words as far as they are mended; none: forget them."""
+    others = {key: text for key, text in state.mends.items() if key.rpartition("/")[0] != dialogue}
+    return replace(state, mends=others | {f"{dialogue}/{at}": text for at, text in texts.items()})
 
 
 def run_chosen(state: TrainingState, job: str | None, phase: str) -> TrainingState:
@@ -394,6 +414,11 @@ def _value(hint: Any, value: object) -> Any:
         str | None: lambda: value if value is None or isinstance(value, str) else _BAD,
         tuple[str, ...]: lambda: (
             tuple(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else _BAD
+        ),
+        Mapping[str, str]: lambda: (
+            value
+            if isinstance(value, dict) and all(isinstance(word, str) for item in value.items() for word in item)
+            else _BAD
         ),
         WorkflowView: lambda: value if value in VIEWS else _BAD,
         GraphShown: lambda: value if value in get_args(GraphShown) else _BAD,

@@ -20,11 +20,14 @@ from textual.widgets import Input
 
 from workbench.dialogue import reviewing
 from workbench.dialogue.reviewing import TAGS, Seen
+from workbench.errors import UserError
 from workbench.home import Home
-from workbench.store.record import connect
-from workbench.store.review_plans import progress, take_next
+from workbench.store.record import Record, connect
+from workbench.store.review_plans import PlanRow, plans, progress, take_next
 from workbench.store.rows import ReviewRow, SubjectKind, now
+from workbench.text import clean_line
 from workbench.tui.actions import bindings
+from workbench.tui.dialogs import AskScreen
 from workbench.tui.effects import reader
 from workbench.tui.format import ago
 from workbench.tui.widgets.safe import Line, SafeText, Span, Toned, line
@@ -44,15 +47,21 @@ def said_of(row: ReviewRow) -> Line:
     tags = f" [{', '.join(row.tags)}]" if row.tags else ""
     spans: Line = (
         MARKS.get(row.decision, ("•", "dim")),
-        (f" {row.decision} by {row.reviewer}, {ago(row.created)}{tags}", "dim"),
+        (f" {'settled: ' if row.settles else ''}{row.decision} by {row.reviewer}, {ago(row.created)}{tags}", "dim"),
     )
     return (*spans, (f"  {row.note}", "plain")) if row.note else spans
 
 
-def plan_line(home: Home, kind: SubjectKind) -> Line:
-    """How far the newest sampling plan is; nothing without one. For a worker thread."""
+def followed(rec: Record, kind: SubjectKind, name: str) -> PlanRow | None:
+    """The plan of that name, else (also when it is gone) the newest, None without any."""
+    known = plans(rec, kind)
+    return next((plan for plan in known if plan.name == name), known[0] if known else None)
+
+
+def plan_line(home: Home, kind: SubjectKind, name: str = "") -> Line:
+    """How far the sampling plan is; nothing without one. For a worker thread."""
     rec = reader(home)
-    plan = reviewing.find_plan(rec, kind)
+    plan = followed(rec, kind, name)
     if plan is None:
         return ()
     strata = progress(rec, plan.id)
@@ -136,6 +145,9 @@ class ReviewBar(Vertical):
             super().__init__()
             self.subject_id, self.why = subject_id, why
 
+    class Opened(Message):
+        """What others decided on the subject has been shown."""
+
     class Drafted(Message):
         """The note as far as it is typed, so that the pane can keep it."""
 
@@ -146,9 +158,17 @@ class ReviewBar(Vertical):
     class Left(Message):
         """The form was left: the focus belongs to the pane again."""
 
-    def __init__(self, kind: SubjectKind, draft: str = "", id: str | None = None) -> None:
+    class PlanChosen(Message):
+        """Another sampling plan is followed."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, kind: SubjectKind, draft: str = "", plan: str = "", id: str | None = None) -> None:
         super().__init__(id=id)
         self.kind = kind
+        self.plan = plan
         self.subject: str | None = None
         self.seen: Seen | None = None
         self._draft = draft
@@ -185,11 +205,11 @@ class ReviewBar(Vertical):
         self._read()
 
     def _read(self) -> None:
-        home, kind, subject, who = self.shell.home, self.kind, self.subject, self.reviewer
+        home, kind, subject, who, plan = self.shell.home, self.kind, self.subject, self.reviewer, self.plan
 
         def work() -> tuple[str | None, Seen | None, Line]:
             seen = reviewing.seen_by(reader(home), kind, subject, who) if subject else None
-            return subject, seen, plan_line(home, kind)
+            return subject, seen, plan_line(home, kind, plan)
 
         def then(found: tuple[str | None, Seen | None, Line]) -> None:
             if found[0] == self.subject:
@@ -239,12 +259,12 @@ class ReviewBar(Vertical):
             self._run("undo", work, then)
 
     def take(self) -> None:
-        """Ask for the next subject of the newest plan."""
-        home, kind, who = self.shell.home, self.kind, self.reviewer
+        """Ask for the next subject of the plan."""
+        home, kind, who, name = self.shell.home, self.kind, self.reviewer, self.plan
 
         def work() -> tuple[str | None, str]:
             with connect(home) as rec:
-                plan = reviewing.find_plan(rec, kind)
+                plan = followed(rec, kind, name)
                 if plan is None:
                     return None, "there is no sampling plan yet: P makes one"
                 return take_next(rec, plan, who, now()), f"nothing of plan {plan.name} is left for {who} now"
@@ -253,6 +273,76 @@ class ReviewBar(Vertical):
             self.post_message(self.Given(found[0], "" if found[0] else found[1]))
 
         self._run("take", work, then)
+
+    def choose_plan(self) -> None:
+        """Follow the next older sampling plan, after the oldest the newest again."""
+        home, kind, name = self.shell.home, self.kind, self.plan
+
+        def work() -> str | None:
+            known = [plan.name for plan in plans(reader(home), kind)]
+            at = known.index(name) if name in known else 0
+            return known[(at + 1) % len(known)] if known else None
+
+        def then(found: str | None) -> None:
+            if found is None:
+                self.shell.say("there is no sampling plan yet", tone="warn")
+                return
+            self.plan = found
+            self.shell.say(f"plan {found}: n hands out its next", tone="good")
+            self.post_message(self.PlanChosen(found))
+            self._read()
+
+        self._run("plans", work, then)
+
+    def open_decisions(self) -> None:
+        """Show what others decided before deciding; it is remembered that this reviewer knew."""
+        home, kind, subject, who = self.shell.home, self.kind, self.subject, self.reviewer
+        if subject is None or self.seen is None:
+            return
+
+        def work() -> int:
+            with connect(home) as rec:
+                return reviewing.open_decisions(rec, kind, [subject], who)
+
+        def then(count: int) -> None:
+            if count:
+                self.shell.say("shown; what you decide here no longer counts as independent", tone="warn")
+                self._read()
+                self.post_message(self.Opened())
+            else:
+                self.shell.say("nothing is hidden from you here", tone="warn")
+
+        self._run("open", work, then)
+
+    def settle(self) -> None:
+        """Settle a disagreement of others: show it, ask for the decision and why."""
+        home, kind, subject, who = self.shell.home, self.kind, self.subject, self.reviewer
+        if subject is None or self.seen is None:
+            return
+
+        def work() -> str:
+            with connect(home) as rec:
+                rows = reviewing.disagreement(rec, kind, subject, who)
+            return ", ".join(f"{row.decision} by {row.reviewer}{': ' + row.note if row.note else ''}" for row in rows)
+
+        def then(told: str | UserError) -> None:
+            if isinstance(told, UserError):
+                self.shell.say(str(told), tone="bad")
+                return
+            self._read()
+            question = f"{clean_line(told, 300)}. What is to count: pass, flag or fix (the mended copy), and why?"
+            self.shell.push_screen(
+                AskScreen(question, "for example: pass the party is 3, as in message 4"), self._settled
+            )
+
+        self._run("settle", lambda: _or_error(work), then)
+
+    def _settled(self, text: str | None) -> None:
+        decision, _, note = (text or "").partition(" ")
+        if decision:
+            self._add(
+                lambda rec, subject: reviewing.settle(rec, self.kind, subject, self.reviewer, decision, note.strip())
+            )
 
     def open_tags(self) -> None:
         """Open the tags."""
@@ -282,14 +372,20 @@ class ReviewBar(Vertical):
             return
         self._busy = True
 
-        def work() -> ReviewRow | None:
-            with connect(home) as rec:
-                return decide(rec, subject)
+        def work() -> ReviewRow | str | None:
+            try:
+                with connect(home) as rec:
+                    return decide(rec, subject)
+            except UserError as error:
+                return str(error)
 
-        def then(row: ReviewRow | None) -> None:
+        def then(row: ReviewRow | str | None) -> None:
             self._busy = False
-            if row is not None:
-                self.shell.say(f"{row.decision}: {subject[:8]} by {row.reviewer}", tone="good")
+            if isinstance(row, str):
+                self.shell.say(row, tone="bad")
+            elif row is not None:
+                settled = "settled, " if row.settles else ""
+                self.shell.say(f"{settled}{row.decision}: {subject[:8]} by {row.reviewer}", tone="good")
                 self._told(row, False)
 
         self._run("decide", work, then)
@@ -324,6 +420,14 @@ class ReviewBar(Vertical):
         self._add(lambda rec, subject: reviewing.amend(rec, self.kind, subject, self.reviewer, note=note))
 
 
+def _or_error(work: Callable[[], str]) -> str | UserError:
+    """What the work says, or why it could not."""
+    try:
+        return work()
+    except UserError as error:
+        return error
+
+
 class Reviewing:
     """What a pane with a `ReviewBar` answers to the keys of the scope `review`; comes before the widget among its bases.
 
@@ -354,6 +458,18 @@ class Reviewing:
     def action_take(self) -> None:
         """The next of the plan."""
         self.review_bar.take()
+
+    def action_plans(self) -> None:
+        """Follow another plan."""
+        self.review_bar.choose_plan()
+
+    def action_open(self) -> None:
+        """Show what others decided."""
+        self.review_bar.open_decisions()
+
+    def action_settle(self) -> None:
+        """Settle a disagreement."""
+        self.review_bar.settle()
 
 
 class ReviewScreen(Reviewing, ModalScreen[bool]):
@@ -389,6 +505,9 @@ class ReviewScreen(Reviewing, ModalScreen[bool]):
         self.set_focus(None)
 
     def action_take(self) -> None:
+        """There is one subject here."""
+
+    def action_plans(self) -> None:
         """There is one subject here."""
 
     def action_leave(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -16,18 +17,27 @@ from workbench.tui.widgets.safe import SafeText, line
 
 
 class EditScreen(ModalScreen[Mapping[int, str] | None]):
-    """Gives the texts that were changed, by index; None when left. `drafts` are texts from an earlier visit."""
+    """Gives the texts that were changed, by index; None when left. `drafts` are texts from an earlier visit; `typed` is told
+    of every change, so that nothing half written is lost.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+o", "keep", show=False, priority=True),
         Binding("escape", "leave", show=False, priority=True),
     ]
 
-    def __init__(self, title: str, said: Sequence[tuple[str, str]], drafts: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        said: Sequence[tuple[str, str]],
+        drafts: Mapping[int, str],
+        typed: Callable[[Mapping[int, str]], None],
+    ) -> None:
         super().__init__()
         self._title = title
         self._said = tuple((role, clean(text)) for role, text in said)
-        self._drafts = dict(drafts or {})
+        self._drafts = dict(drafts)
+        self._typed = typed
 
     def compose(self) -> ComposeResult:
         """A heading, the boxes, the keys."""
@@ -52,7 +62,8 @@ class EditScreen(ModalScreen[Mapping[int, str] | None]):
 
     def action_leave(self) -> None:
         """Nothing is kept in the record; the words stay as a draft for this dialogue."""
-        self.drafts = self.changed
         self.dismiss(None)
 
-    drafts: Mapping[int, str] = {}  # replaced, never changed
+    @on(TextArea.Changed)
+    def _changed(self) -> None:
+        self._typed(self.changed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from workbench.dialogue.review_export import export_reviews
-from workbench.dialogue.reviewing import fix, make_plan
+from workbench.dialogue.reviewing import fix, make_plan, open_decisions
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store.dialogues import get_dialogue
@@ -15,7 +15,8 @@ from workbench.store.reviews import reviews
 from workbench.store.workflows import get_workflow
 from workbench.tui.effects import reader
 from workbench.tui.format import place
-from workbench.tui.panes.dialogues.view import Whole, newest_workflow, understand_plan
+from workbench.tui.panes.dialogues import retry
+from workbench.tui.panes.dialogues.view import Whole, hidden_ids, newest_workflow, understand_plan
 from workbench.tui.widgets.safe import Line, line
 from workbench.workflow.recall import recall_workflow
 
@@ -39,6 +40,29 @@ def mend(home: Home, dialogue_id: str, changed: Mapping[int, str], reviewer: str
     return f"fix: {dialogue_id[:8]} is replaced by {copy.id[:8]} in the next data set", "good"
 
 
+def open_hidden(home: Home, text: str, reviewer: str) -> int:
+    """Show the reviewer what others decided on the dialogues that the filter leaves out; returns on how many."""
+    hidden = hidden_ids(home, text, reviewer)
+    with connect(home) as rec:
+        return open_decisions(rec, "dialogue", hidden, reviewer)
+
+
+def retriable(home: Home, dialogue_id: str) -> retry.Retry | str:
+    """What writing the quarantined anew would be, or why that cannot be."""
+    try:
+        return retry.find(home, dialogue_id)
+    except UserError as error:
+        return str(error)
+
+
+def retried(home: Home, found: retry.Retry, typed: str) -> Said:
+    """Start the job that writes the quarantined anew."""
+    try:
+        return f"job {retry.start(home, found, typed)[:8]} writes them anew", "good"
+    except UserError as error:
+        return str(error), "bad"
+
+
 def draw_plan(home: Home, text: str, shown: Whole | None) -> Said:
     """Draw and keep a sampling plan of dialogues."""
     try:
@@ -56,14 +80,16 @@ def draw_plan(home: Home, text: str, shown: Whole | None) -> Said:
     return f"plan {plan.name}: {len(items):,} dialogues of {strata} strata, {twice} for two reviewers; n begins", "good"
 
 
-def export(home: Home) -> Said:
-    """Write all reviews of dialogues beside the app's state."""
+def export(home: Home, reviewer: str) -> Said:
+    """Write the reviews of dialogues that the reviewer may see beside the app's state."""
     rec, files = reader(home), [home.state / f"reviews.{ending}" for ending in ("csv", "md")]
     try:
-        counts = [export_reviews(rec, "dialogue", file) for file in files]
+        counts = [export_reviews(rec, "dialogue", file, reviewer) for file in files]
     except UserError as error:
         return str(error), "bad"
-    return f"{counts[0]:,} reviews in {place(files[0])} and {files[1].name}", "good"
+    count, hidden = counts[0]
+    without = f"; {hidden:,} are hidden from you" if hidden else ""
+    return f"{count:,} reviews in {place(files[0])} and .md{without}", "good"
 
 
 def agreement_lines(home: Home) -> tuple[Line, ...]:

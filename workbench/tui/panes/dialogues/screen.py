@@ -13,7 +13,8 @@ from textual.widgets import Input
 from workbench.tui import state as states
 from workbench.tui.dialogs import AskScreen, PageScreen
 from workbench.tui.pane import Pane
-from workbench.tui.panes.dialogues import reports, view
+from workbench.tui.panes.dialogues import reports, retry, view
+from workbench.tui.panes.dialogues.completing import FilterSuggester, Words, vocabulary
 from workbench.tui.panes.dialogues.edit import EditScreen
 from workbench.tui.state import DialoguesState
 from workbench.tui.widgets.canvas import Canvas
@@ -37,8 +38,9 @@ class DialoguesPane(Reviewing, Pane):
     scope = "dialogues"
     first = "#dialogues-list"
     HELP = (
-        f"Filter: {view.HINT}. A decision is added to the record, never changed; each reviewer's newest counts. "
-        "A dot before a row: others have decided, which is shown once you have."
+        f"Filter: {view.HINT}; → takes what is offered. A decision is added to the record, never changed; each reviewer's newest counts. "
+        "A dot before a row: others have decided, which is shown once you have. O shows it before (your decision then no "
+        "longer counts as independent); in a list by reviews, all of those that it leaves out. J settles a disagreement."
     )
 
     def __init__(self) -> None:
@@ -47,14 +49,20 @@ class DialoguesPane(Reviewing, Pane):
         self._whole: view.Whole | None = None
         self._fresh = 0
         self._others: list[str] = []
-        self._drafts: dict[str, Mapping[int, str]] = {}
+        self._suggester = FilterSuggester()
 
     def compose(self) -> ComposeResult:
         """Compose."""
         with Horizontal():
             yield Section(
                 "Dialogues",
-                Input(self.state.filter, placeholder=view.HINT, id="dialogues-filter", select_on_focus=False),
+                Input(
+                    self.state.filter,
+                    placeholder=view.HINT,
+                    id="dialogues-filter",
+                    select_on_focus=False,
+                    suggester=self._suggester,
+                ),
                 VirtualTable(LIST, runner=self.run, id="dialogues-list", empty=EMPTY),
                 id="dialogues-left",
             )
@@ -67,7 +75,7 @@ class DialoguesPane(Reviewing, Pane):
                     Canvas(id="dialogues-place"),
                     id="dialogues-read",
                 ),
-                ReviewBar("dialogue", self.state.note, id="dialogues-review"),
+                ReviewBar("dialogue", self.state.note, self.state.plan, id="dialogues-review"),
                 id="dialogues-right",
                 classes="rule-left",
             )
@@ -88,8 +96,8 @@ class DialoguesPane(Reviewing, Pane):
         if self._found is None or not self._found.count() or "opened" in topics:
             self._search()
         else:
-            text = self.state.filter
-            self.run("news", lambda: view.size(self.home, text), self._news)
+            text, reviewer = self.state.filter, self.shell.reviewer
+            self.run("news", lambda: view.size(self.home, text, reviewer), self._news)
             self.query_one("#dialogues-list", VirtualTable).reload()
             self.review_bar.show(self.state.selected)
 
@@ -100,14 +108,25 @@ class DialoguesPane(Reviewing, Pane):
     def _search(self) -> None:
         state: DialoguesState = self.state
         reviewer = self.shell.reviewer
+        self.run("glance", lambda: view.glance(self.home, state.filter, state.selected, reviewer), self._show_first)
         self.run("find", lambda: view.find(self.home, state.filter, state.selected, reviewer), self._show)
 
+    def _show_first(self, found: view.Found | None) -> None:
+        """The first rows, if the whole list is not there before them."""
+        if found and not (self._found and self._found.asked == found.asked):
+            self._show(found)
+
     def _show(self, found: view.Found) -> None:
-        same = self._found is not None and self._found.asked == found.asked
-        self._found, self._fresh = found, 0
         table = self.query_one("#dialogues-list", VirtualTable)
+        before, same = self._found, self._found is not None and self._found.asked == found.asked
+        at = found.cursor
+        if before and before.partial and same and table.cursor:  # where the reader has gone meanwhile
+            at = found.place_of(before.rowids[table.cursor]) or 0
+        self._found, self._fresh = found, 0
         table.empty = EMPTY if not self.state.filter else "nothing passes the filter: / changes it"
-        table.show(found, found.cursor, top=None if same else max(found.cursor - 2, 0))
+        if found.hidden:
+            table.empty = f"O shows {found.hidden:,} on which others decided and you have not"
+        table.show(found, at, top=None if same else max(at - 2, 0))
         if not found.count():
             self.state = states.dialogue_chosen(self.state, None)
             self._put(None)
@@ -119,6 +138,9 @@ class DialoguesPane(Reviewing, Pane):
         found = self._found
         if not found:
             return
+        if found.partial:
+            self.query_one("#dialogues-left", Section).put("the first ones, counting …")
+            return
         whole = found.count() == found.total
         facts: list[tuple[str, str] | str] = [
             f"{found.count():,}" if whole else f"{found.count():,} of {found.total:,}"
@@ -127,6 +149,8 @@ class DialoguesPane(Reviewing, Pane):
             facts = [(f"not understood: {' '.join(found.asked.unknown)}", "bad")]
         elif self._fresh:
             facts.append((f" · {self._fresh:,} new, press .", "accent"))
+        elif found.hidden:
+            facts.append((f" · O shows {found.hidden:,} more", "warn"))
         elif found.reviewed:
             facts.append(f" · {found.reviewed:,} reviewed")
         self.query_one("#dialogues-left", Section).put(*facts)
@@ -149,7 +173,8 @@ class DialoguesPane(Reviewing, Pane):
         if whole and self.state.place:
             self.run("place", lambda: view.drawing(self.home, whole), self._draw_place)
         if whole and self.state.beside:
-            self.run("others", lambda: view.others(self.home, whole.id), self._list_others)
+            reviewer = self.shell.reviewer
+            self.run("others", lambda: view.others(self.home, whole.id, reviewer), self._list_others)
 
     def _draw_place(self, lines: tuple[Line, ...]) -> None:
         self.query_one("#dialogues-place", Canvas).show(lines)
@@ -199,6 +224,10 @@ class DialoguesPane(Reviewing, Pane):
     def _noted(self, message: ReviewBar.Drafted) -> None:
         self.state = states.note_drafted(self.state, message.text)
 
+    @on(ReviewBar.PlanChosen)
+    def _plan_chosen(self, message: ReviewBar.PlanChosen) -> None:
+        self.state = states.plan_chosen(self.state, message.name)
+
     @on(ReviewBar.Left)
     def _left(self) -> None:
         self.query_one(self.first).focus()
@@ -210,6 +239,10 @@ class DialoguesPane(Reviewing, Pane):
         if message.undone and message.row.subject_id != self.state.selected:
             self._go_to(message.row.subject_id)
 
+    @on(ReviewBar.Opened)
+    def _opened(self) -> None:
+        self.query_one("#dialogues-list", VirtualTable).reload()
+
     @on(ReviewBar.Given)
     def _given(self, message: ReviewBar.Given) -> None:
         if message.subject_id:
@@ -220,10 +253,14 @@ class DialoguesPane(Reviewing, Pane):
     # Actions -----------------------------------------------------------------------------------------------------
 
     def action_search(self) -> None:
-        """Open the filter line."""
+        """Open the filter line; what the record knows is offered while typing."""
+        self.run("words", lambda: vocabulary(self.home), self._know)
         box = self.query_one("#dialogues-filter")
         box.remove_class("hidden")
         box.focus()
+
+    def _know(self, words: Words) -> None:
+        self._suggester.words = words
 
     def action_fresh(self) -> None:
         """Read the list anew; the row under the cursor stays where it is."""
@@ -270,6 +307,19 @@ class DialoguesPane(Reviewing, Pane):
             box.value = text
         box.set_class(not text, "hidden")
 
+    def action_open(self) -> None:
+        """Show what others decided: on what the filter leaves out for that reason, else on the dialogue on the screen."""
+        if not (self._found and self._found.hidden):
+            super().action_open()
+            return
+        home, text, reviewer = self.home, self.state.filter, self.shell.reviewer
+
+        def then(count: int) -> None:
+            self.shell.say(f"{count:,} shown; what you decide on them no longer counts as independent", tone="warn")
+            self._search()
+
+        self.run("open", lambda: reports.open_hidden(home, text, reviewer), then)
+
     def action_split(self) -> None:
         """The queue of disagreements, or out of it."""
         self._set_filter("" if self.state.filter == SPLIT else SPLIT)
@@ -298,15 +348,17 @@ class DialoguesPane(Reviewing, Pane):
         """Mend the words of a copy."""
         if not (whole := self._whole):
             return
-        screen = EditScreen(whole.id[:8], whole.texts, self._drafts.get(whole.id))
+
+        def typed(texts: Mapping[int, str]) -> None:
+            self.state = states.mend_drafted(self.state, whole.id, texts)
 
         def done(changed: Mapping[int, str] | None) -> None:
-            self._drafts[whole.id] = screen.drafts
             if changed:
-                self._drafts.pop(whole.id)
+                typed({})
                 reviewer = self.shell.reviewer
                 self.run("fix", lambda: reports.mend(self.home, whole.id, changed, reviewer), self._mended)
 
+        screen = EditScreen(whole.id[:8], whole.texts, states.mend_of(self.state, whole.id), typed)
         self.shell.push_screen(screen, done)
 
     def _mended(self, said: tuple[str, str]) -> None:
@@ -326,6 +378,25 @@ class DialoguesPane(Reviewing, Pane):
             whole = self._whole
             self.run("plan", lambda: reports.draw_plan(self.home, text, whole), self._told)
 
+    def action_retry(self) -> None:
+        """Write what was quarantined anew, after asking."""
+        if not (whole := self._whole):
+            return
+
+        def asked(found: retry.Retry | str) -> None:
+            if isinstance(found, str):
+                self.shell.say(found, tone="warn")
+                return
+            hint = "yes, or another budget in dollars; esc leaves it"
+
+            def go(typed: str | None) -> None:
+                if typed:
+                    self.run("retry", lambda: reports.retried(self.home, found, typed), self._told)
+
+            self.shell.push_screen(AskScreen(found.question, hint), go)
+
+        self.run("retriable", lambda: reports.retriable(self.home, whole.id), asked)
+
     def _told(self, said: tuple[str, str]) -> None:
         self.shell.say(*said)
         self.review_bar.show(self.state.selected)
@@ -336,7 +407,8 @@ class DialoguesPane(Reviewing, Pane):
 
     def action_export(self) -> None:
         """Write all reviews of dialogues to files."""
-        self.run("export", lambda: reports.export(self.home), self._told)
+        reviewer = self.shell.reviewer
+        self.run("export", lambda: reports.export(self.home, reviewer), self._told)
 
     def _page(self, lines: tuple[Line, ...]) -> None:
         self.shell.push_screen(PageScreen(lines))

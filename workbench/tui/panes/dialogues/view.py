@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ from workbench.store.dialogues import (
     count_dialogues,
     dialogue_rowids,
     dialogue_rows,
+    first_rowids,
     get_dialogue,
     rowid_of,
     same_path,
@@ -52,6 +53,11 @@ class Asked:
     sort: str = "made"
     workflow: str = ""
     unknown: tuple[str, ...] = ()
+
+    @property
+    def of_reviews(self) -> bool:
+        """Whether it asks for what reviewers decided."""
+        return bool(self.wanted.review or self.wanted.reviewer or self.wanted.tags)
 
 
 def understand(text: str) -> Asked:
@@ -91,21 +97,30 @@ class Found:
     cursor: int = 0
     total: int = 0
     reviewed: int = 0
+    hidden: int = 0
+    """How many more would pass, were it known to the reviewer what others decided on them."""
+    partial: bool = False
+    """Whether these are only the first rows, to be shown until the others are found."""
 
     def count(self) -> int:
         """How many dialogues pass the filter."""
         return len(self.rowids)
 
+    def place_of(self, rowid: int | None) -> int | None:
+        """Where a row stands, None if it is not there."""
+        return self.rowids.index(rowid) if rowid is not None and rowid in self.rowids else None
+
     def window(self, start: int, stop: int) -> Sequence[Row]:
         """Rows by row id: no offset, whatever the length."""
         rec = reader(self.home)
-        rows = dialogue_rows(rec, self.rowids[start:stop])
+        rows = dialogue_rows(rec, self.rowids[start:stop], self.reviewer)
         given = votes(rec, "dialogue", [row.id for row in rows if row.decision])
-        return [row_of(row, given.get(row.id, {}), self.reviewer) for row in rows]
+        return [row_of(row, given.get(row.id, {}).get(self.reviewer)) for row in rows]
 
 
-def _resolved(rec: Record, text: str) -> Asked:
+def _resolved(rec: Record, text: str, reviewer: str) -> Asked:
     asked = understand(text)
+    asked = replace(asked, wanted=replace(asked.wanted, viewer=reviewer))
     if not asked.workflow:
         return asked
     ids = [w.id for w in workflows(rec) if w.name == asked.workflow or w.id.startswith(asked.workflow)]
@@ -115,13 +130,39 @@ def _resolved(rec: Record, text: str) -> Asked:
 def find(home: Home, text: str, selected: str | None, reviewer: str = "") -> Found:
     """Search the record; the cursor is on `selected` if it is among the rows."""
     rec = reader(home)
-    asked = _resolved(rec, text)
+    asked = _resolved(rec, text, reviewer)
     rowids = dialogue_rowids(rec, asked.wanted, asked.sort)
     counts = review_counts(rec)
     total = sum(counts.values())
     at = rowid_of(rec, selected) if selected else None
-    cursor = rowids.index(at) if at is not None and at in rowids else 0
-    return Found(home, rowids, asked, reviewer, cursor, total, total - counts.get("none", 0))
+    hidden = 0
+    if asked.of_reviews:
+        hidden = count_dialogues(rec, replace(asked.wanted, viewer=None)) - len(rowids)
+    found = Found(home, rowids, asked, reviewer, 0, total, total - counts.get("none", 0), hidden)
+    return replace(found, cursor=found.place_of(at) or 0)
+
+
+def glance(home: Home, text: str, selected: str | None, reviewer: str = "") -> Found | None:
+    """The first rows of a search by words, or of a list that is opened for the first time, at once however long it is.
+
+    None where `find` is as fast, or where the first rows are not what is to be shown.
+    """
+    asked = understand(text)
+    if not asked.wanted.text and (text or selected):
+        return None
+    rec = reader(home)
+    asked = _resolved(rec, text, reviewer)
+    rowids = first_rowids(rec, asked.wanted, asked.sort)
+    return Found(home, rowids, asked, reviewer, partial=True) if rowids else None
+
+
+def hidden_ids(home: Home, text: str, reviewer: str) -> list[str]:
+    """The dialogues that pass the filter only by what others decided on them, unknown to the reviewer."""
+    rec = reader(home)
+    wanted = _resolved(rec, text, reviewer).wanted
+    shown = set(dialogue_rowids(rec, wanted))
+    hidden = [rowid for rowid in dialogue_rowids(rec, replace(wanted, viewer=None)) if rowid not in shown]
+    return [row.id for row in dialogue_rows(rec, hidden)]
 
 
 def holds(found: Found, dialogue_id: str) -> bool:
@@ -129,22 +170,22 @@ def holds(found: Found, dialogue_id: str) -> bool:
     return found.count() > 0 and found.rowids[found.cursor] == rowid_of(reader(found.home), dialogue_id)
 
 
-def size(home: Home, text: str) -> int:
+def size(home: Home, text: str, reviewer: str = "") -> int:
     """How many dialogues pass the filter now."""
     rec = reader(home)
-    return count_dialogues(rec, _resolved(rec, text).wanted)
+    return count_dialogues(rec, _resolved(rec, text, reviewer).wanted)
 
 
-def mark_of(row: DialogueRow, given: Mapping[str, str], reviewer: str) -> Span:
-    """What stands before a row: my decision; a dot where only others have decided, so that mine stays independent."""
-    if mine := given.get(reviewer):
-        return MARKS["split"] if row.decision == "split" else MARKS.get(mine, MARKS["hidden"])
+def mark_of(row: DialogueRow, mine: str | None) -> Span:
+    """What stands before a row: my decision; else what others decided, a dot as long as that is to stay unknown to me."""
+    if row.decision and row.decision != "split" and mine:
+        return MARKS.get(mine, MARKS["hidden"])
     if row.decision:
-        return MARKS["hidden"]
+        return MARKS.get(row.decision, MARKS["hidden"])
     return ("✗", "bad") if row.status == "quarantined" else MARKS[None]
 
 
-def row_of(row: DialogueRow, given: Mapping[str, str], reviewer: str) -> Row:
+def row_of(row: DialogueRow, mine: str | None) -> Row:
     """A line of the list."""
     path = "?" if row.path_rank is None else str(row.path_rank)
     codes = " ".join(dict.fromkeys(str(check.get("code", "?")) for check in row.checks))
@@ -152,7 +193,7 @@ def row_of(row: DialogueRow, given: Mapping[str, str], reviewer: str) -> Row:
     return Row(
         row.id,
         (
-            mark_of(row, given, reviewer),
+            mark_of(row, mine),
             (path, "dim"),
             str(row.steps),
             row.terminal,
@@ -252,9 +293,9 @@ def _toned(drawn: Drawn) -> Line:
     return tuple((s.text, TONES.get(s.style, "dim") if s.lit else "dim") for s in drawn.spans)
 
 
-def others(home: Home, dialogue_id: str) -> list[str]:
+def others(home: Home, dialogue_id: str, reviewer: str = "") -> list[str]:
     """Other dialogues of the same path, from the one after this on, round to the one before it."""
-    ids = same_path(reader(home), dialogue_id)
+    ids = same_path(reader(home), dialogue_id, reviewer)
     at = ids.index(dialogue_id) if dialogue_id in ids else 0
     return [*ids[at + 1 :], *ids[:at]]
 
