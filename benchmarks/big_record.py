@@ -55,8 +55,10 @@ def fill(home: Home, dialogues: int, conversations: int = 0, seed: int = 1) -> N
             n = round(dialogues * share)
             put_dialogues(rec, (_entry(*base[i % len(base)], i, rng) for i in range(n)))
             put_reviews(rec, _reviews(name, n, rng, base))
-            for i in range(round(conversations * share)):
-                _conversation(rec, base[i % len(base)][0], i)
+            for first in range(0, talks := round(conversations * share), 1000):
+                with rec.write():
+                    for i in range(first, min(first + 1000, talks)):
+                        _conversation(rec, base[i % len(base)][0], i)
 
 
 def _key(name: str, number: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.output import emit, example, pass_home, table
+from workbench.cli.output import emit, example, on_option, pass_home, table
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         "--judge pair --budget 30",
         "workbench evaluate zoom_support --agents compiled:zoom,orchestrated:openai/gpt-4.1 --user llm:openai/gpt-4.1 "
         "--repetitions 3 --dry-run",
+        "workbench evaluate travel_booking --agents in-context:openai/gpt-4.1 --scenarios 5000 --on ray",
     )
 )
 @click.argument("workflow")
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 @click.option("--batch", is_flag=True, help="Judge through the Message Batches API: half the price, within a day.")
 @click.option("--budget", type=float, metavar="USD", help="Never spend more, retries and all; a larger one goes on.")
 @click.option("--concurrency", metavar="auto|N", help="Model calls at once; auto (default) adapts to each service.")
+@on_option
 @click.option("--hourly-price", type=float, help="Dollars an hour of this machine, to price local models.")
 @click.option("--name", default="", help="A name to find the comparison by.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
@@ -68,6 +70,7 @@ def command(
     batch: bool,
     budget: float | None,
     concurrency: str | None,
+    on: str | None,
     yes: bool,
     dry_run: bool,
     detach: bool,
@@ -99,7 +102,7 @@ def command(
         "rubric": absolute(rest["rubric"]),
     }
     plan = plan_of(args)
-    settings = settings_of(batch, budget, concurrency)
+    settings = settings_of(batch, budget, concurrency, on)
     models = plan.models()
     refuse(home, models, plan.panel().judges if batch else (), budget)
     if dry_run or (models and not yes):
@@ -121,11 +124,17 @@ def command(
         ctx.exit(ServiceError.exit_code)
 
 
-def settings_of(batch: bool, budget: float | None, concurrency: str | None) -> dict[str, object]:
-    """The job's settings that were given; those that were not stay as they are."""
-    from workbench.jobs.settings import parse_concurrency
+def settings_of(batch: bool, budget: float | None, concurrency: str | None, on: str | None) -> dict[str, object]:
+    """The job's settings that were given; `batch` and `on` are a choice of every call, the others stay as they were.
 
-    settings: dict[str, object] = {"batch": batch}
+    Raises UserError for impossible ones.
+    """
+    from workbench.jobs.settings import parse_concurrency
+    from workbench.spread.where import parse_where
+
+    settings: dict[str, object] = {"batch": batch, "on": parse_where(on)}
+    if batch and settings["on"]:
+        raise UserError("--batch sends everything from one place: leave out either --batch or --on")
     if budget is not None:
         settings["budget"] = budget
     if concurrency is not None:

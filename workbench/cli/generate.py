@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.cli.follow import follow, span
-from workbench.cli.output import emit, example, json_option, pass_home, table
+from workbench.cli.output import emit, example, json_option, on_option, pass_home, table
 from workbench.errors import UserError
 from workbench.home import Home
 
@@ -33,6 +33,7 @@ _SAMPLE = 24
         "workbench dialogues generate zoom_support --per-path 8 --writer openai/gpt-4.1 --manner turns",
         "workbench dialogues generate travel_booking --writer anthropic/claude-sonnet-5-5 --retry-quarantined 2 --budget 20",
         "workbench dialogues generate zoom_support --writer http://127.0.0.1:8000/v1#qwen --manner paraphrase --yes",
+        "workbench dialogues generate travel_booking --writer openai/gpt-4.1 --per-path 1000 --on ray://head:10001 --yes",
     ),
 )
 @click.argument("workflow")
@@ -59,6 +60,7 @@ _SAMPLE = 24
 @click.option("--batch", is_flag=True, help="Through the Message Batches API: half the price, within a day.")
 @click.option("--budget", type=float, metavar="USD", help="Never spend more, retries and all; a larger one goes on.")
 @click.option("--concurrency", default=None, metavar="auto|N", help="Calls at once; auto (default) adapts.")
+@on_option
 @click.option("--retry-quarantined", "retries", type=click.IntRange(0, 9), default=None, metavar="N",
               help="Write what was quarantined anew, each dialogue up to N times altogether; the budget holds over all.")  # fmt: skip
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
@@ -120,14 +122,10 @@ def _order(loaded: Workflow, name: str, rest: Mapping[str, Any]) -> Order:
 
 
 def settings_of(rest: Mapping[str, Any]) -> dict[str, object]:
-    """The job's settings that were given; `--batch` is a choice of every call, the others stay as they were."""
-    from workbench.jobs.settings import parse_concurrency
+    """The job's settings that were given."""
+    from workbench.cli import evaluate
 
-    settings: dict[str, object] = {"batch": bool(rest["batch"])}
-    if rest["concurrency"] is not None:
-        settings["concurrency"] = parse_concurrency(rest["concurrency"])
-    if rest["budget"] is not None:
-        settings["budget"] = rest["budget"]
+    settings = evaluate.settings_of(bool(rest["batch"]), rest["budget"], rest["concurrency"], rest.get("on"))
     if rest.get("retries") is not None:
         settings["retries"] = rest["retries"]
     return settings

@@ -161,7 +161,7 @@ def _render_list(found: list[JobStatus]) -> str:
 def _settings(made: Settings) -> str:
     return (
         f"concurrency {made.concurrency or 'auto'}, {'paused' if made.paused else 'not paused'}, "
-        f"budget {'none' if made.budget is None else f'${made.budget:g}'}"
+        f"budget {'none' if made.budget is None else f'${made.budget:g}'}" + (f", on {made.on}" if made.on else "")
     )
 
 

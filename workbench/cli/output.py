@@ -28,6 +28,12 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of text.")(function)
 
 
+def on_option(function: F) -> F:
+    """The `--on` option of every command whose job can be done by a cluster."""
+    told = "A Ray cluster does the work: ray (this machine's cores), ray://ADDRESS or HOST:PORT; here (default): one process."
+    return click.option("--on", metavar="WHERE", help=told)(function)
+
+
 def example(*lines: str) -> str:
     """The examples that every command's help ends with, for `@click.command(epilog=example("workbench …"))`."""
     heading = "Example:" if len(lines) == 1 else "Examples:"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -15,18 +16,28 @@ from workbench.jobs.prune import prune as delete
 from workbench.store import connect
 from workbench.store.carry import Selection
 from workbench.store.find import Noun, find
-from workbench.store.pack import Carried
+from workbench.store.pack import Carried, make_cold
 from workbench.store.pack import pack as write_pack
 from workbench.store.pack import unpack as read_pack
 
 
-@click.command(epilog=example("workbench pack travel.zip --run demo", "workbench pack all.zip --checkpoints"))
+@click.command(
+    epilog=example(
+        "workbench pack travel.zip --run demo",
+        "workbench pack all.zip --checkpoints",
+        "workbench pack october.zip --comparison october --parquet --cold",
+    )
+)
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--workflow", "workflows", multiple=True, help="Everything made from this workflow.")
 @click.option("--dataset", "datasets", multiple=True, help="A data set with its dialogues and their reviews.")
 @click.option("--run", "runs", multiple=True, help="A training run with its model and data set.")
 @click.option("--comparison", "comparisons", multiple=True, help="A comparison with conversations and verdicts.")
 @click.option("--checkpoints", is_flag=True, help="Also what resuming an unfinished training needs (large).")
+@click.option("--parquet", is_flag=True, help="Rows of the large tables as Parquet, which other programs read too.")
+@click.option(
+    "--cold", is_flag=True, help="Then take the messages of the named comparisons and data sets out of the record."
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @json_option
 @pass_home
@@ -38,16 +49,21 @@ def pack(
     runs: tuple[str, ...],
     comparisons: tuple[str, ...],
     checkpoints: bool,
+    parquet: bool,
+    cold: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Write runs, data sets, reviews and comparisons to the zip file OUT; everything, if nothing is named.
 
-    Ids stay the same, so that work begun here goes on there. `workbench unpack` takes the file in.
+    Ids stay the same, so that work begun here goes on there. `workbench unpack` takes the file in. With --cold the messages
+    named lie outside SQLite afterwards, as Parquet under runs/cold: they still open, but a search does not find them.
     """
+    if cold and not (comparisons or datasets):
+        raise UserError("--cold needs to know what: name comparisons or data sets (--comparison, --dataset)")
     if out.exists() and not force:
         raise UserError(f"{out} exists: give another name or --force")
-    with connect(home, readonly=True) as rec:
+    with connect(home, readonly=not cold) as rec:
 
         def ids(noun: Noun, wanted: tuple[str, ...]) -> frozenset[str]:
             return frozenset(find(rec, noun, name) for name in wanted)
@@ -55,18 +71,28 @@ def pack(
         wanted = Selection(
             ids("workflow", workflows), ids("dataset", datasets), ids("run", runs), ids("comparison", comparisons)
         )
-        made = write_pack(rec, home, out, wanted, busy=lambda job: _busy(home, job), checkpoints=checkpoints)
-    emit(made, as_json, lambda _: f"{out}  {_size(made.bytes)}\n{_render(made)}")
+        made = write_pack(
+            rec, home, out, wanted, busy=lambda job: _busy(home, job), checkpoints=checkpoints, parquet=parquet
+        )
+        moved = make_cold(rec, home, wanted) if cold else 0
+    told = f"\n{moved} messages lie under {home.root / 'cold'} now" if cold else ""
+    emit({**asdict(made), "cold": moved}, as_json, lambda _: f"{out}  {_size(made.bytes)}\n{_render(made)}{told}")
 
 
 @click.command(epilog=example("workbench unpack travel.zip"))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--cold", is_flag=True, help="Leave the messages outside SQLite (a pack made with --parquet); they still open."
+)
 @json_option
 @pass_home
-def unpack(home: Home, file: Path, as_json: bool) -> None:
-    """Take in a file made by `pack`. What is here already stays; running it again changes nothing."""
+def unpack(home: Home, file: Path, cold: bool, as_json: bool) -> None:
+    """Take in a file made by `pack`. What is here already stays; running it again changes nothing.
+
+    Without --cold it also brings messages back that lie outside SQLite.
+    """
     with connect(home) as rec:
-        taken = read_pack(rec, home, file)
+        taken = read_pack(rec, home, file, cold=cold)
     emit(taken, as_json, lambda _: f"new here:\n{_render(taken)}")
 
 

@@ -21,6 +21,7 @@ def by_models(
     batch: bool,
     budget: float | None,
     concurrency: str | None,
+    on: str | None,
     yes: bool,
     detach: bool,
 ) -> None:
@@ -41,6 +42,7 @@ def by_models(
     }
     wanted = Rejudging(**{**args, "judges": judges})  # type: ignore[arg-type]
     models = list(wanted.panel().judges)
+    settings = settings_of(batch, budget, concurrency, on)
     refuse(home, models, tuple(models) if batch else (), budget)
     if not yes:
         with connect(home) as rec:
@@ -48,7 +50,6 @@ def by_models(
         if not as_json:
             click.echo(estimate_text(found, budget))
         confirm(found)
-    settings = settings_of(batch, budget, concurrency)
     job = launch(home, "judge", args, f"judging comparison {comparison}", settings=settings)
     if detach:
         emit({"job": job.id}, as_json, lambda made: f"job {made['job']}; workbench jobs tail {made['job']} watches it")

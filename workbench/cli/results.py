@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from workbench.cli.output import emit, example, json_option, pass_home, table
+from workbench.cli.output import emit, example, json_option, on_option, pass_home, table
 from workbench.errors import UserError
 from workbench.home import Home
 
@@ -364,6 +364,7 @@ def check(
 @click.option("--batch", is_flag=True, help="Through the Message Batches API: half the price, within a day.")
 @click.option("--budget", type=float, metavar="USD", help="Never spend more, retries and all; a larger one goes on.")
 @click.option("--concurrency", metavar="auto|N", help="Model calls at once; auto (default) adapts to each service.")
+@on_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @json_option

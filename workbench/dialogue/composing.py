@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 
 import workbench
 from workbench.dialogue.checks import check_dialogue
+from workbench.dialogue.generation import Faults
 from workbench.dialogue.model import Dialogue, Scenario
 from workbench.dialogue.model_writer import REJECTED, Unusable, Writer, compose, why_unusable
 from workbench.dialogue.prompting import prompt_hash
@@ -27,10 +28,10 @@ from workbench.models.attempt import AttemptFailed
 from workbench.models.batch import under_way
 from workbench.models.book import CallBook
 from workbench.models.client import Client
-from workbench.models.ledger import Budget, BudgetSpent
-from workbench.models.limiter import Limiter, each
-from workbench.models.open import open_batches, open_client, price_of
-from workbench.spread.work import Desk, Here, Place, Poisoned
+from workbench.models.ledger import Budget, BudgetSpent, LedgerClient
+from workbench.models.limiter import CEILING, START, Limiter, each
+from workbench.models.open import choosing, open_attempts, open_batches, price_of, with_ledger
+from workbench.spread.work import Desk, Place, Poisoned, open_place
 from workbench.store.calls import call_totals
 from workbench.store.dialogues import drop_dialogue, known_dialogues, put_dialogue, quarantined_rounds
 from workbench.store.record import Record
@@ -44,7 +45,6 @@ IN_A_ROW = 5
 """Dialogues that may fail one after another, none succeeding, before the service counts as away."""
 _ALL_AT_ONCE = Settings(concurrency=1_000_000)
 Scenarios = Callable[[Split], Iterator[Scenario]]
-Faults = tuple[Mapping[str, object], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,7 @@ class Composing:
     async def run(self) -> dict[str, object]:
         """Write what is missing. Raises Stopped, BudgetSpent with what is left, ServiceError if some could not be had."""
         self._refuse_unknown_price()
-        async with self._clients() as clients:
-            place = Here(clients.__getitem__, lambda: self.ctx.stopping)
+        async with self._place() as place:
             reporter = asyncio.create_task(self._report())
             try:
                 gate = Limiter(lambda: _ALL_AT_ONCE) if self.batch else self.limiter
@@ -141,10 +140,15 @@ class Composing:
         return {**self.tally, **self.costs(), "unfinished": len(left)}
 
     @asynccontextmanager
-    async def _clients(self) -> AsyncIterator[dict[str, Client]]:
+    async def _place(self) -> AsyncIterator[Place]:
         clients = {name: await self._open(name) for name in self.writer.models}
         try:
-            yield clients
+            place = await open_place(self.ctx, clients.__getitem__, self.writer.models, self._ledger)
+            self.limiter.widen(START * place.workers, CEILING * place.workers)
+            try:
+                yield place
+            finally:
+                await place.close()
         finally:
             for client in clients.values():
                 await client.close()
@@ -170,7 +174,10 @@ class Composing:
                 return client
             await client.settled()
             await client.close()
-        return open_client(name, self.ctx.home, self.book, budget=self.budget, limiter=self.limiter)
+        return choosing(self._ledger(name, open_attempts(name, self.ctx.home)), name)
+
+    def _ledger(self, name: str, attempts: Client) -> LedgerClient:
+        return with_ledger(attempts, name, self.ctx.home, self.book, budget=self.budget, limiter=self.limiter)
 
     def _missing(self) -> Iterator[Scenario]:
         for split in SPLITS:

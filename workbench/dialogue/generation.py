@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import workbench
 from workbench.dialogue.checks import check_dialogue
 from workbench.dialogue.freshness import Place, kept_places, quarantined_places
-from workbench.dialogue.model import Scenario
+from workbench.dialogue.model import Dialogue, Scenario
 from workbench.dialogue.planning import Path, PathPlan, focused_paths, per_path, plan_paths, stratified_paths
 from workbench.dialogue.scenarios import expected_path, scenario_for_path
 from workbench.dialogue.scripted import WRITER, write
@@ -110,6 +110,58 @@ def keep_workflow(rec: Record, workflow: Workflow) -> str:
     return workflow_id
 
 
+Faults = tuple[Mapping[str, object], ...]
+"""What is wrong with a dialogue, as it stands in the record."""
+
+
+def write_checked(workflow: Workflow, scenario: Scenario) -> tuple[Dialogue, Faults]:
+    """The scripted dialogue of a scenario, with what is wrong with it."""
+    dialogue = write(workflow, scenario)
+    return dialogue, tuple(asdict(finding) for finding in check_dialogue(workflow, dialogue))
+
+
+class Scripted:
+    """One session of the scripted writer: what is missing of an order, and the count of what was written."""
+
+    def __init__(self, rec: Record, workflow: Workflow, order: Order, ctx: JobContext | None = None) -> None:
+        self.rec, self.workflow, self.order, self.ctx = rec, workflow, order, ctx
+        workflow_id = keep_workflow(rec, workflow)
+        self._space = PathSpace(workflow)
+        self._provenance = {"workbench": workbench.__version__, "order": asdict(order), "workflow_id": workflow_id}
+        self._kept = kept_places(rec, workflow)
+        self._total = sum(order.size(split) for split in SPLITS)
+        self._done = 0
+        self.tally = dict.fromkeys([*SPLITS, "new", "quarantined"], 0)
+
+    def missing(self) -> Iterator[Scenario]:
+        """The scenarios to write, until the job is asked to stop."""
+        for split in SPLITS:
+            for scenario in missing_scenarios(self.workflow, self.order, split, WRITER, self._kept):
+                if self.ctx and self.ctx.stopping:
+                    return
+                yield scenario
+
+    def entry(self, dialogue: Dialogue, faults: Faults) -> DialogueEntry | None:
+        """Count a dialogue; None if it stands in the record already."""
+        self._done += 1
+        self.tally[dialogue.scenario.split] += 1
+        self.tally["quarantined"] += bool(faults)
+        if self.ctx and self._done % 10 == 0:
+            self.ctx.progress(self._done, max(self._total, self._done), "dialogues")
+        if known_dialogues(self.rec, [dialogue.id]):
+            return None
+        status = "quarantined" if faults else "ok"
+        return DialogueEntry(dialogue, self._space.rank(dialogue.path), faults, status, self._provenance)
+
+    def end(self) -> Mapping[str, int]:
+        """What each split holds, plus "new", "quarantined" and, after a change of the workflow, "kept"."""
+        if self._kept:
+            self.tally["kept"] = len(self._kept)
+        if self.ctx:
+            self.ctx.progress(self._done, max(self._total, self._done), "dialogues")
+        return self.tally
+
+
 def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | None = None) -> Mapping[str, int]:
     """Write what is ordered and not yet there; faulty dialogues are kept as quarantined, with what is wrong.
 
@@ -118,37 +170,16 @@ def write_all(rec: Record, workflow: Workflow, order: Order, ctx: JobContext | N
     """
     if order.writer != WRITER:
         raise UserError(f"'{order.writer}' is a model: only the job writes with models, not write_all")
-    workflow_id = keep_workflow(rec, workflow)
-    space = PathSpace(workflow)
-    provenance = {"workbench": workbench.__version__, "order": asdict(order), "workflow_id": workflow_id}
-    kept = kept_places(rec, workflow)
-    total = sum(order.size(split) for split in SPLITS)
-    tally = dict.fromkeys([*SPLITS, "new", "quarantined"], 0)
-    done = 0
+    session = Scripted(rec, workflow, order, ctx)
 
     def entries() -> Iterator[DialogueEntry]:
-        nonlocal done
-        for split in SPLITS:
-            for scenario in missing_scenarios(workflow, order, split, WRITER, kept):
-                if ctx and ctx.stopping:
-                    return
-                dialogue = write(workflow, scenario)
-                faults = tuple(asdict(finding) for finding in check_dialogue(workflow, dialogue))
-                done += 1
-                tally[split] += 1
-                tally["quarantined"] += bool(faults)
-                if ctx and done % 10 == 0:
-                    ctx.progress(done, max(total, done), "dialogues")
-                if not known_dialogues(rec, [dialogue.id]):
-                    status = "quarantined" if faults else "ok"
-                    yield DialogueEntry(dialogue, space.rank(dialogue.path), faults, status, provenance)
+        for scenario in session.missing():
+            dialogue, faults = write_checked(workflow, scenario)
+            if (entry := session.entry(dialogue, faults)) is not None:
+                yield entry
 
-    tally["new"] = put_dialogues(rec, entries())
-    if kept:
-        tally["kept"] = len(kept)
-    if ctx:
-        ctx.progress(done, max(total, done), "dialogues")
-    return tally
+    session.tally["new"] = put_dialogues(rec, entries())
+    return session.end()
 
 
 def writer_of_order(order: Order) -> Writer | None:
@@ -177,6 +208,10 @@ def main(ctx: JobContext) -> dict[str, object]:
         raise UserError(f"{order.workflow} has changed since this was ordered: run the generate command again")
     writer = writer_of_order(order)
     if writer is None:
+        if ctx.settings.on:
+            from workbench.dialogue.scripting import write_spread
+
+            return dict(asyncio.run(write_spread(rec, workflow, order, ctx)))
         return dict(write_all(rec, workflow, order, ctx))
     from workbench.dialogue.composing import Composing, provenance_of
 

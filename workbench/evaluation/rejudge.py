@@ -13,7 +13,7 @@ from workbench.evaluation.judges import judge_models
 from workbench.evaluation.judging import Panel
 from workbench.evaluation.keep import measure_rows, verdict_rows
 from workbench.evaluation.rubric import load_rubric
-from workbench.evaluation.services import Services, services_of
+from workbench.evaluation.services import Services, services_for
 from workbench.evaluation.summary import summarise
 from workbench.jobs.context import JobContext
 from workbench.models.ledger import BudgetSpent
@@ -50,8 +50,13 @@ def main(ctx: JobContext) -> dict[str, object]:
     if unknown := sorted(set(ctx.args) - known):
         raise UserError(f"unknown argument of a judge job: {', '.join(unknown)}")
     wanted = Rejudging(**{**ctx.args, "judges": tuple(ctx.args["judges"])})
+
+    async def work(rec: Record) -> dict[str, object]:
+        async with services_for(ctx, rec, wanted.panel().judges) as services:
+            return await judge_again(ctx, rec, wanted, services)
+
     with connect(ctx.home) as rec:
-        return asyncio.run(judge_again(ctx, rec, wanted, services_of(ctx, rec)))
+        return asyncio.run(work(rec))
 
 
 async def judge_again(ctx: JobContext, rec: Record, wanted: Rejudging, services: Services) -> dict[str, object]:

@@ -16,7 +16,7 @@ from workbench.evaluation.design import Design, shared_with_training
 from workbench.evaluation.holding import Holding
 from workbench.evaluation.judging import Bench, Panel, judge_all, tasks_left
 from workbench.evaluation.plan import EvaluationPlan, comparison_id, plan_of, rows_of, scenario_set
-from workbench.evaluation.services import Services, services_of
+from workbench.evaluation.services import Services, services_for
 from workbench.evaluation.simulation import Simulation
 from workbench.evaluation.summary import summarise
 from workbench.home import Home
@@ -34,8 +34,14 @@ from workbench.workflow.model import Workflow
 def main(ctx: JobContext) -> dict[str, object]:
     """Entry point of the job kind `evaluate`; `args` are the fields of `EvaluationPlan`. Returns the comparison's id
     and summary. Stopped or killed, the same command goes on with what is missing and asks nothing twice."""
+    plan = plan_of(ctx.args)
+
+    async def work(rec: Record) -> dict[str, object]:
+        async with services_for(ctx, rec, plan.models()) as services:
+            return await evaluate(ctx, rec, plan, services)
+
     with connect(ctx.home) as rec:
-        return asyncio.run(evaluate(ctx, rec, plan_of(ctx.args), services_of(ctx, rec)))
+        return asyncio.run(work(rec))
 
 
 async def evaluate(ctx: JobContext, rec: Record, plan: EvaluationPlan, services: Services) -> dict[str, object]:

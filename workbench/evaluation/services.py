@@ -3,17 +3,18 @@ book and budget."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from workbench.jobs.context import JobContext
 from workbench.jobs.settings import Settings
 from workbench.models.batch import BatchClient
 from workbench.models.book import CallBook
 from workbench.models.client import Client
-from workbench.models.ledger import Budget
-from workbench.models.limiter import Limiter
-from workbench.models.open import open_batches, open_client, price_of
-from workbench.spread.work import Here, Place
+from workbench.models.ledger import Budget, LedgerClient
+from workbench.models.limiter import CEILING, Limiter
+from workbench.models.open import choosing, open_attempts, open_batches, price_of, with_ledger
+from workbench.spread.work import Here, Place, open_place
 from workbench.store.record import Record
 
 LOCAL_WIDTH = 16
@@ -70,22 +71,37 @@ class Services:
         return Here(self._judges.__getitem__), Limiter(lambda: Settings(concurrency=MOST_IN_BATCHES))
 
     async def close(self) -> None:
-        """Release the place and every client."""
+        """Release the place and every client; may be called again."""
         await self.place.close()
+        self.place = Here(self.client)
         for client in (*self._clients.values(), *self._judges.values()):
             await client.close()
+        self._clients, self._judges = {}, {}
 
 
-def services_of(ctx: JobContext, rec: Record) -> Services:
-    """The services of a job: answers kept against a kill, the budget and the concurrency of its settings."""
+@asynccontextmanager
+async def services_for(ctx: JobContext, rec: Record, models: Sequence[str]) -> AsyncIterator[Services]:
+    """The services of a job that may call these models, with the place that its settings name. Raises UserError,
+    ServiceError if that is a cluster which does not answer."""
+    services, ledger = services_of(ctx, rec)
+    try:
+        services.place = await open_place(ctx, services.client, models, ledger)
+        yield services
+    finally:
+        await services.close()
+
+
+def services_of(ctx: JobContext, rec: Record) -> tuple[Services, Callable[[str, Client], LedgerClient]]:
+    """The services of a job: answers kept against a kill, the budget and the concurrency of its settings; and what puts
+    all that around a client of single attempts."""
     book = CallBook(rec, ctx.id)
     budget = Budget(ctx.settings.budget, spent=book.spent(), latest=lambda: ctx.settings.budget)
 
     def new_limiter(name: str) -> Limiter:
         local = price_of(name, ctx.home)[1]
         if local or "/" not in name:
-            return Limiter.of_job(ctx, start=LOCAL_WIDTH, ceiling=LOCAL_WIDTH)
-        return Limiter.of_job(ctx, start=SERVICE_WIDTH)
+            return Limiter.of_job(ctx, start=LOCAL_WIDTH * workers(), ceiling=LOCAL_WIDTH * workers())
+        return Limiter.of_job(ctx, start=SERVICE_WIDTH * workers(), ceiling=CEILING * workers())
 
     def open_batch(name: str) -> BatchClient:
         return open_batches(
@@ -99,10 +115,17 @@ def services_of(ctx: JobContext, rec: Record) -> Services:
             tell=ctx.log,
         )
 
-    return Services(
-        lambda name, limiter: open_client(name, ctx.home, book, budget=budget, limiter=limiter),
+    def workers() -> int:
+        return services.place.workers
+
+    def ledger(name: str, attempts: Client) -> LedgerClient:
+        return with_ledger(attempts, name, ctx.home, book, budget=budget, limiter=services.limiter(name))
+
+    services = Services(
+        lambda name, limiter: choosing(ledger(name, open_attempts(name, ctx.home)), name),
         new_limiter,
         book.forget,
         open_batch if ctx.settings.batch else None,
         lambda: ctx.stopping,
     )
+    return services, ledger

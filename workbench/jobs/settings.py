@@ -22,6 +22,7 @@ FILE = "settings.json"
 class Settings:
     """`concurrency`: model calls in flight at once, None adapts. `paused`: begin nothing new. `budget`: US dollars that
     the whole job may cost, all its attempts together, None is no limit. `batch`: use the provider's batch interface.
+    `on`: the cluster that does the work (see `spread.where`), "" is the job's own process; read when it starts.
     `retries`: how often what could not be used is made anew, altogether.
     """
 
@@ -29,6 +30,7 @@ class Settings:
     paused: bool = False
     budget: float | None = None
     batch: bool = False
+    on: str = ""
     retries: int = 0
 
 
@@ -41,6 +43,7 @@ def read_settings(folder: Path) -> Settings:
         paused=data.get("paused") is True,
         budget=float(budget) if isinstance(budget, int | float) and budget is not True and budget >= 0 else None,
         batch=data.get("batch") is True,
+        on=on if isinstance(on := data.get("on"), str) else "",
         retries=retries if type(retries) is int and retries > 0 else 0,
     )
 

@@ -36,6 +36,9 @@ class AttemptFailed(ServiceError):
         self.status = status
         self.retry_after_s = retry_after_s
 
+    def __reduce__(self) -> tuple[type[AttemptFailed], tuple[Kind, str, int | None, float | None]]:
+        return type(self), (self.kind, str(self), self.status, self.retry_after_s)  # so that it can be pickled
+
     @property
     def retryable(self) -> bool:
         """Whether the same call may succeed later."""

@@ -63,6 +63,10 @@ class Limiter:
         """The limiter of a job: its settings file decides, and a request to stop ends the waiting (Stopped)."""
         return cls(lambda: ctx.settings, ctx.check, start=start, ceiling=ceiling)
 
+    def widen(self, start: int, ceiling: int) -> None:
+        """Begin anew at another width: more processes than one will make the calls."""
+        self._width, self._ceiling = float(start), ceiling
+
     @property
     def width(self) -> int:
         """Calls that may be in flight now, pauses aside."""

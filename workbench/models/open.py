@@ -44,34 +44,48 @@ def open_client(
     ANTHROPIC_API_KEY, OPENAI_API_KEY, and for a URL that asks for one WORKBENCH_SERVER_KEY. Raises UserError for an
     unknown form of name, a missing key or package, or a local model that is not there.
     """
+    attempts = open_attempts(name, home)
+    return choosing(with_ledger(attempts, name, home, ledger, budget=budget, policy=policy, limiter=limiter), name)
+
+
+def open_attempts(name: str, home: Home) -> Client:
+    """The bare client: one attempt a call, nothing recorded. Raises what `open_client` raises."""
     provider, _, rest = name.partition("/")
-    price, local = price_of(name, home)
     if provider == "anthropic" and rest:
         from workbench.models.anthropic_client import AnthropicClient, anthropic_key
 
-        inner: Client = AnthropicClient(rest, anthropic_key(), os.environ.get("ANTHROPIC_BASE_URL"))
-    elif provider == "openai" and rest:
+        return AnthropicClient(rest, anthropic_key(), os.environ.get("ANTHROPIC_BASE_URL"))
+    if provider == "openai" and rest:
         from workbench.models.openai_client import OPENAI_URL, OpenAIClient, openai_key
 
-        inner = OpenAIClient(rest, openai_key(), os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
-    elif provider == "local" and rest:
+        return OpenAIClient(rest, openai_key(), os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    if provider == "local" and rest:
         from workbench.models.server.ensure import model_path
 
-        inner = LocalClient(home, model_path(home, rest))
-    else:
-        inner = _at_url(name)
-    client = LedgerClient(
-        inner,
-        name,
-        price,
-        ledger,
-        budget,
-        ledger if isinstance(ledger, CallBook) else None,
-        limiter,
-        free=local,
-        policy=policy or RetryPolicy(),
-    )
-    return ChoosingClient(client, schema=provider in ("anthropic", "openai"))
+        return LocalClient(home, model_path(home, rest))
+    return _at_url(name)
+
+
+def with_ledger(
+    attempts: Client,
+    name: str,
+    home: Home,
+    ledger: Recorder | None = None,
+    *,
+    budget: Budget | None = None,
+    policy: RetryPolicy | None = None,
+    limiter: Limiter | None = None,
+) -> LedgerClient:
+    """A bare client with retries, prices, ledger, budget and limits around it, as `open_client` says."""
+    price, local = price_of(name, home)
+    book = ledger if isinstance(ledger, CallBook) else None
+    kept = policy or RetryPolicy()
+    return LedgerClient(attempts, name, price, ledger, budget, book, limiter, free=local, policy=kept)
+
+
+def choosing(client: Client, name: str) -> ChoosingClient:
+    """A model's client, able to choose among given texts."""
+    return ChoosingClient(client, schema=name.partition("/")[0] in ("anthropic", "openai"))
 
 
 def open_batches(

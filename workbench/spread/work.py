@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sqlite3
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from workbench.errors import ServiceError, UserError
-from workbench.jobs.context import Stopped
+from workbench.jobs.context import JobContext, Stopped
 from workbench.models.client import Client
+from workbench.models.ledger import LedgerClient
+from workbench.spread.where import parse_where, prepare
 from workbench.text import clean_line
 
 Item = TypeVar("Item", contravariant=True)
@@ -46,7 +48,12 @@ class Work(Protocol[Item, Result]):
 
 
 class Place(Protocol):
-    """Where work is done. How many items are under way at once is the caller's business (`models.limiter.each`)."""
+    """Where work is done. How many items are under way at once is the caller's business (`models.limiter.each`).
+
+    `workers` says how many processes do it: what one of them may begin with, all of them may together.
+    """
+
+    workers: int
 
     async def do(self, work: Work[Item, Result], item: Item) -> Result:
         """The item's result. Raises what the work raises, and Poisoned for an item that cannot be done at all."""
@@ -67,6 +74,7 @@ class Here:
 
     opened: Callable[[str], Client]
     asked_to_stop: Callable[[], bool] = lambda: False
+    workers: int = 1
 
     @property
     def stopping(self) -> bool:
@@ -89,6 +97,25 @@ class Here:
 
     async def close(self) -> None:
         """Nothing is held: the clients belong to whoever opened them."""
+
+
+async def open_place(
+    ctx: JobContext,
+    opened: Callable[[str], Client],
+    models: Sequence[str],
+    ledger: Callable[[str, Client], LedgerClient],
+) -> Place:
+    """The place that the job's settings name: here, with the clients that `opened` gives, or a cluster, for which `ledger`
+    puts the job's book, budget and limits around a client of single attempts. Raises UserError, ServiceError."""
+    on = parse_where(ctx.settings.on)
+    if not on:
+        return Here(opened, lambda: ctx.stopping)
+    if ctx.settings.batch:
+        raise UserError("--batch sends everything from one place: leave out either --batch or --on")
+    prepare(on)
+    from workbench.spread.cluster import Cluster
+
+    return await Cluster.open(on, ctx, models, ledger)
 
 
 def poisoned(cause: BaseException | str, tries: int = 1) -> Poisoned:

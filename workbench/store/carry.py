@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from workbench.errors import UserError
+from workbench.store.cold import all_cold, cold_files
 from workbench.store.encode import to_json
 from workbench.store.record import Record
 
@@ -108,6 +109,8 @@ def rows_out(rec: Record, table: str, chosen: Closure) -> Iterator[RowDict]:
     if owner := _OF_EITHER.get(table):
         for kind, owners in (("dialogue", "dialogues"), ("conversation", "conversations")):
             yield from _rows(rec, table, f"{owner}_kind = '{kind}' AND {owner}_id IN", chosen[owners])
+            if table == "messages" and cold_files(rec):
+                yield from all_cold(rec, kind, chosen[owners] - _with_messages(rec, kind))
     elif table == "chats":  # the names of the jobs that held these conversations
         jobs = _ids(
             rec, "SELECT json_extract(provenance, '$.job') FROM conversations WHERE id IN", chosen["conversations"]
@@ -132,10 +135,15 @@ def rows_in(rec: Record, source: Callable[[str], Iterable[RowDict]]) -> dict[str
         for table in TABLES:
             rows = (_checked(rec, table, row) for row in source(table))
             if table == "messages":
-                kept_out = _ids(rec, "SELECT id FROM conversations") - taken
+                kept_out = _with_messages(rec, "conversation") - taken
                 rows = (r for r in rows if r["owner_kind"] == "dialogue" or r["owner_id"] not in kept_out)
             counts[table] = _take(rec, table, rows, taken)
     return counts
+
+
+def _with_messages(rec: Record, kind: str) -> set[str]:
+    """The dialogues or conversations whose messages stand in the record itself."""
+    return {row[0] for row in rec.query("SELECT DISTINCT owner_id FROM messages WHERE owner_kind = ?", (kind,))}
 
 
 def _take(rec: Record, table: str, rows: Iterable[RowDict], taken: set[str]) -> int:
@@ -186,16 +194,42 @@ def _is_json(value: object) -> bool:
     return True
 
 
+def column_types(rec: Record, table: str) -> dict[str, str]:
+    """The columns of a table that are carried, with SQLite's declared types."""
+    found = rec.query("SELECT name, type FROM pragma_table_info(?)", (table,))
+    return {row["name"]: row["type"] for row in found if row["name"] != "rowid"}
+
+
 def _columns(rec: Record, table: str) -> list[str]:
-    return [
-        row["name"] for row in rec.query("SELECT name FROM pragma_table_info(?)", (table,)) if row["name"] != "rowid"
-    ]
+    return list(column_types(rec, table))
 
 
 def _rows(rec: Record, table: str, condition: str, ids: set[str]) -> Iterator[RowDict]:
     sql = f"SELECT {', '.join(_columns(rec, table))} FROM {table} WHERE {condition} (SELECT value FROM json_each(?))"
+    if table == "messages":
+        sql += " ORDER BY owner_id, idx"  # as cold files want them
     for row in rec.stream(sql, (to_json(sorted(ids)),)):
         yield dict(row)
+
+
+def warm_rows(rec: Record, owners: Mapping[str, Set[str]]) -> Iterator[RowDict]:
+    """The messages of these dialogues and conversations (by kind) that stand in the record itself, in order."""
+    for kind in sorted(owners):
+        yield from _rows(rec, "messages", f"owner_kind = '{kind}' AND owner_id IN", set(owners[kind]))
+
+
+def drop_warm(rec: Record, owners: Mapping[str, Set[str]]) -> None:
+    """Delete these messages from the record, and give the room back to the disk."""
+    with rec.write():
+        for kind, ids in owners.items():
+            sql = f"DELETE FROM messages WHERE owner_kind = '{kind}' AND owner_id IN (SELECT value FROM json_each(?))"
+            rec.execute(sql, (to_json(sorted(ids)),))
+    rec.vacuum()
+
+
+def ids_of(rec: Record, sql: str, among: Set[str]) -> set[str]:
+    """The first column of an SQL text that ends in IN, for these ids."""
+    return _ids(rec, sql, set(among))
 
 
 def _ids(rec: Record, sql: str, among: set[str] | None = None) -> set[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
 from workbench.dialogue.model import Message
+from workbench.store.cold import cold_messages
 from workbench.store.encode import from_json, storable, to_json
 from workbench.store.record import Record, Row
 from workbench.store.rows import MessageRow
@@ -47,22 +48,27 @@ def write_messages(rec: Record, rows: Iterable[Mapping[str, object]], conflict: 
     return rec.put("messages", rows, key=_KEY, conflict=conflict, fixed=())
 
 
-def owned(rec: Record, owner: Owner, owner_id: str) -> list[Row]:
-    """The rows of one dialogue or conversation, in order."""
-    return rec.query("SELECT * FROM messages WHERE owner_kind = ? AND owner_id = ? ORDER BY idx", (owner, owner_id))
+Stored = Row | dict[str, Any]
+"""A row of the table, or of a cold file."""
 
 
-def dialogue_message(row: Row) -> Message:
+def owned(rec: Record, owner: Owner, owner_id: str) -> Sequence[Stored]:
+    """The rows of one dialogue or conversation, in order, wherever they lie."""
+    sql = "SELECT * FROM messages WHERE owner_kind = ? AND owner_id = ? ORDER BY idx"
+    return rec.query(sql, (owner, owner_id)) or cold_messages(rec, owner, owner_id)
+
+
+def dialogue_message(row: Stored) -> Message:
     """A row as a dialogue's message."""
     return Message(role=row["role"], text=row["text"], **_data(row))
 
 
-def conversation_message(row: Row) -> MessageRow:
+def conversation_message(row: Stored) -> MessageRow:
     """A row as a conversation's message."""
     return MessageRow(role=row["role"], text=row["text"], created=row["created"], **_data(row))
 
 
-def _data(row: Row) -> dict[str, Any]:
+def _data(row: Stored) -> dict[str, Any]:
     data: dict[str, Any] = from_json(row["data"])
     for name in ("nodes", "edges"):
         if name in data:

@@ -1,7 +1,7 @@
 """One zip file that carries rows and job folders to another machine, and takes them in there safely.
 
 manifest.json        format, record version, SHA-256 and size of every other member (written last)
-rows/<table>.jsonl   rows without row ids
+rows/<table>.jsonl   rows without row ids; with `--parquet` rows/<table>.parquet for the tables that grow (BULK)
 jobs/<id>/…          what the jobs of the runs have made
 """
 
@@ -25,7 +25,21 @@ from workbench import __version__
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import migrations
-from workbench.store.carry import TABLES, RowDict, Selection, closure, rows_in, rows_out
+from workbench.store.carry import (
+    TABLES,
+    Closure,
+    RowDict,
+    Selection,
+    closure,
+    column_types,
+    drop_warm,
+    ids_of,
+    rows_in,
+    rows_out,
+    warm_rows,
+)
+from workbench.store.cold import FOLDER
+from workbench.store.parquet import read_parquet, write_parquet
 from workbench.store.record import Record
 from workbench.text import clean_line
 
@@ -37,7 +51,12 @@ _STORED = {".safetensors", ".gguf", ".zst", ".gz", ".png"}
 _MEMBER = re.compile(r"jobs/([0-9a-f]{8,64})/([^\\\0]+)")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 _LONGEST_LINE = 64 << 20
+BULK = ("scenarios", "dialogues", "conversations", "messages", "verdicts", "measures", "calls")
+"""Tables of which there is a row or more for every dialogue or conversation."""
 _CHUNK = 1 << 20
+
+
+_ROWS = {f"rows/{table}.jsonl" for table in TABLES} | {f"rows/{table}.parquet" for table in BULK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +78,13 @@ def pack(
     *,
     busy: Callable[[str], bool],
     checkpoints: bool = False,
+    parquet: bool = False,
 ) -> Carried:
     """Write `wanted` (everything, if empty) to the zip file `out` (0600), which appears only when it is whole.
 
     `busy(job id)` says whether a job still runs: such folders are refused with a UserError. `checkpoints` takes along
-    what resuming an unfinished training needs; the best and the last model are always included.
+    what resuming an unfinished training needs; the best and the last model are always included. `parquet` writes the rows
+    of the tables in BULK as Parquet files, which other programs read too.
     """
     members: dict[str, dict[str, object]] = {}
     counts: dict[str, int] = {}
@@ -83,7 +104,10 @@ def pack(
                     if busy(folder.name):
                         raise UserError(f"job {folder.name} still runs: wait for it or stop it before packing")
                 for table in TABLES:
-                    counts[table] = _add_rows(zip_, members, table, rows_out(rec, table, chosen))
+                    if parquet and table in BULK:
+                        counts[table] = _add_parquet(zip_, members, rec, table, chosen, out.parent)
+                    else:
+                        counts[table] = _add_rows(zip_, members, table, rows_out(rec, table, chosen))
             for folder in folders:
                 _add_folder(zip_, members, folder, checkpoints)
             zip_.writestr("manifest.json", json.dumps(_manifest(members), indent=1, sort_keys=True))
@@ -93,11 +117,12 @@ def pack(
     return Carried(counts, tuple(folder.name for folder in folders), out.stat().st_size)
 
 
-def unpack(rec: Record, home: Home, file: Path) -> Carried:
+def unpack(rec: Record, home: Home, file: Path, *, cold: bool = False) -> Carried:
     """Take in a file made by `pack`: job folders that are missing here, then all rows in one transaction.
 
     May be repeated. Nothing outside the jobs folder is written, links and odd names are refused, every member is
-    checked against its hash, and a command stored in a job is dropped. Raises UserError for anything suspicious.
+    checked against its hash, and a command stored in a job is dropped. With `cold` the messages of a pack in Parquet stay
+    outside SQLite, as a file under `cold/`. Raises UserError for anything suspicious.
     """
     if not file.is_file():
         raise UserError(f"no file {clean_line(str(file))}")
@@ -109,10 +134,14 @@ def unpack(rec: Record, home: Home, file: Path) -> Carried:
             brought = tuple(job for job in jobs if job not in kept)
             with tempfile.TemporaryDirectory(prefix=".unpack-", dir=home.jobs) as waiting:
                 _extract_folders(zip_, members, Path(waiting), brought)
-                counts = rows_in(rec, lambda table: _read_rows(zip_, members, table))
+                if cold:
+                    _lay_out(zip_, members, home, Path(waiting), file)
+                counts = rows_in(
+                    rec, lambda table: _read_rows(zip_, members, table, Path(waiting), cold and table == "messages")
+                )
                 for job in brought:
                     (Path(waiting) / job).rename(home.jobs / job)
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError) as error:
         raise UserError(f"{clean_line(str(file))} is no pack or is damaged ({clean_line(str(error), 80)})") from error
     return Carried(counts, brought, file.stat().st_size, kept)
 
@@ -139,6 +168,67 @@ def _add_rows(zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], tabl
             count += 1
     members[name] = {"sha256": seen.hexdigest(), "size": size}
     return count
+
+
+def _add_parquet(
+    zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], rec: Record, table: str, chosen: Closure, aside: Path
+) -> int:
+    name = f"rows/{table}.parquet"
+    with tempfile.TemporaryDirectory(prefix=".pack-", dir=aside) as folder:
+        file = Path(folder) / "rows"
+        count = write_parquet(file, column_types(rec, table), rows_out(rec, table, chosen))
+        with file.open("rb") as source, zip_.open(zipfile.ZipInfo(name), "w", force_zip64=True) as out:
+            digest, size = _copy(source, out)
+    members[name] = {"sha256": digest, "size": size}
+    return count
+
+
+def make_cold(rec: Record, home: Home, wanted: Selection) -> int:
+    """Take the messages of comparisons and data sets out of the record, into a file under `cold/`; returns how many.
+
+    They still open. The file is there before anything is deleted, and the record's own file shrinks. Raises UserError
+    for a comparison that is not finished.
+    """
+    owners = {
+        "dialogue": ids_of(rec, "SELECT dialogue_id FROM dataset_items WHERE dataset_id IN", wanted.datasets),
+        "conversation": ids_of(rec, "SELECT id FROM conversations WHERE comparison_id IN", wanted.comparisons),
+    }
+    if unfinished := ids_of(rec, "SELECT name FROM comparisons WHERE status <> 'done' AND id IN", wanted.comparisons):
+        raise UserError(
+            f"comparison {sorted(unfinished)[0]} is not finished: its conversations must stay where they are"
+        )
+    with tempfile.TemporaryDirectory(prefix=".cold-", dir=home.root) as folder:
+        file = Path(folder) / "rows"
+        count = write_parquet(file, column_types(rec, "messages"), warm_rows(rec, owners))
+        if count:
+            _settle(file, home)
+            drop_warm(rec, owners)
+    return count
+
+
+def _lay_out(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], home: Home, waiting: Path, file: Path) -> None:
+    """Put the pack's messages beside the record."""
+    name = "rows/messages.parquet"
+    if name not in members:
+        raise UserError(
+            f"{clean_line(str(file))} holds no Parquet: make it with `workbench pack --parquet`, or leave out --cold"
+        )
+    _extract(zip_, name, members[name]["sha256"], waiting / "messages")
+    columns = {"owner_kind", "owner_id", "idx", "role", "text", "data", "created"}
+    if any(set(row) != columns for row in read_parquet(waiting / "messages")):
+        raise UserError(f"{name} of the pack is damaged")
+    _settle(waiting / "messages", home)
+
+
+def _settle(file: Path, home: Home) -> None:
+    """Give a cold file its place, by the name that its content makes."""
+    with file.open("rb") as source:
+        name = hashlib.file_digest(source, "sha256").hexdigest()[:16]
+        os.fsync(source.fileno())
+    folder = home.root / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file.chmod(0o600)
+    file.replace(folder / f"{name}.parquet")
 
 
 def _add_folder(zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], folder: Path, checkpoints: bool) -> None:
@@ -209,7 +299,7 @@ def _refuse_odd_member(entry: zipfile.ZipInfo, members: dict[str, dict[str, Any]
         or stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG)
         or any(part in ("", ".", "..") or part.startswith(".unpack") for part in parts)
         or PurePosixPath(*parts).as_posix() != name
-        or (name not in {f"rows/{table}.jsonl" for table in TABLES} and match is None)
+        or (name not in _ROWS and match is None)
         or (match is not None and match[2] in _STATE_FILES)
     )
     if odd:
@@ -250,7 +340,18 @@ def _disarm(folder: Path) -> None:
     file.write_text(json.dumps({**job, "command": None, "cwd": ""}, sort_keys=True, indent=1), "utf-8")
 
 
-def _read_rows(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], table: str) -> Iterator[RowDict]:
+def _read_rows(
+    zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], table: str, waiting: Path, left_out: bool
+) -> Iterator[RowDict]:
+    if left_out:
+        return
+    name = f"rows/{table}.parquet"
+    if name in members:
+        file = waiting / f"rows-{table}"
+        _extract(zip_, name, members[name]["sha256"], file)
+        yield from read_parquet(file)
+        file.unlink()
+        return
     name = f"rows/{table}.jsonl"
     if name not in members:
         return

@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.models.server.programs import choose_program
 from workbench.text import clean_line
 from workbench.workflow.hashing import digest
+
+if TYPE_CHECKING:
+    from workbench.jobs.states import JobStatus
 
 READY_SECONDS = 600.0
 _POLL_S = 0.1
@@ -27,7 +30,8 @@ _LAUNCHES = 3
 class ServerInfo:
     """A server that answers: `url` is the base of the OpenAI protocol (…/v1), `model` the name it goes by there.
 
-    `folder` is the Hugging Face folder or GGUF file it serves, `program` who serves it (light, vllm, llama.cpp).
+    `folder` is the Hugging Face folder or GGUF file it serves, `program` who serves it (light, vllm, llama.cpp). With
+    several `replicas` it is the front before them; `front` is the job of the front that a replica stands behind.
     """
 
     url: str
@@ -39,6 +43,8 @@ class ServerInfo:
     dtype: str = "auto"
     version: str = ""
     pid: int = 0
+    replicas: int = 1
+    front: str = ""
 
 
 def model_path(home: Home, name: str) -> Path:
@@ -112,19 +118,27 @@ def servers(home: Home) -> list[ServerInfo]:
 
     found = []
     for job in jobs(home, "serve"):
-        record = _record(job.folder) if job.state == "running" else None
-        if record:
-            with suppress(OSError):  # it may be leaving this very moment
-                found.append(_info(job.id, job.folder, record))
+        if (info := server_of(job)) is not None:
+            found.append(info)
     return found
 
 
+def server_of(job: JobStatus) -> ServerInfo | None:
+    """The server that a `serve` job runs, once it has said where it listens."""
+    record = _record(job.folder) if job.state == "running" else None
+    if record:
+        with suppress(OSError):  # it may be leaving this very moment
+            return _info(job.id, job.folder, record)
+    return None
+
+
 def running_server(home: Home, model: Path, dtype: str = "auto", program: str | None = None) -> ServerInfo | None:
-    """A server that already answers for these very weights (of `program`, if that matters), or None."""
+    """A server that already answers for these very weights (of `program`, if that matters), or None; never one that
+    stands behind a front."""
     wanted = (model, weights_version(model), dtype)
     for info in servers(home):
         fits = (info.folder, info.version, info.dtype) == wanted and program in (None, info.program)
-        if fits and healthy(info):
+        if fits and not info.front and healthy(info):
             return info
     return None
 
@@ -182,7 +196,7 @@ def health(info: ServerInfo, timeout_s: float = 5.0) -> Mapping[str, Any]:
     Raises OSError or ValueError if it does not answer.
     """
     root = info.url.removesuffix("/v1")
-    if info.program == "light":
+    if info.program == "light" or info.replicas > 1:
         with urllib.request.urlopen(f"{root}/health", timeout=timeout_s) as answer:
             found = json.loads(answer.read(1 << 20))
         return found if isinstance(found, dict) else {}
@@ -224,4 +238,6 @@ def _info(job_id: str, folder: Path, record: Mapping[str, Any]) -> ServerInfo:
         dtype=str(record.get("dtype", "auto")),
         version=str(record.get("version", "")),
         pid=int(record.get("pid") or 0),
+        replicas=int(record.get("replicas") or 1),
+        front=str(record.get("front") or ""),
     )

@@ -12,18 +12,25 @@ from workbench.models.server.job import IDLE_MINUTES
 
 
 def look(home: Home) -> list[dict[str, Any]]:
-    """Every running server: job, model, engine, address, minutes without use after which it stops, and its load."""
+    """Every running server: job, model, engine, address, minutes without use after which it stops, and its load (a
+    front's also replica by replica)."""
     return [
         {
             "job": info.job_id,
             "model": info.model,
-            "engine": info.program,
+            "engine": engine_of(info),
             "url": info.url,
             "idle_minutes": idle_minutes(home, info),
             **load_of(info),
         }
         for info in servers(home)
+        if not info.front
     ]
+
+
+def engine_of(info: ServerInfo) -> str:
+    """Who serves it, and how many of them."""
+    return info.program + (f" x{info.replicas}" if info.replicas > 1 else "")
 
 
 def idle_minutes(home: Home, info: ServerInfo) -> float:

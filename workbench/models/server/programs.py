@@ -25,13 +25,16 @@ _SLOTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What is to be served how. `token_file` (mode 0600) holds the bearer token, None where everyone on loopback may."""
+    """What is to be served how. `token_file` (mode 0600) holds the bearer token, None where everyone on loopback may.
+    `device` is the one GPU that it may use, None all of them.
+    """
 
     model: Path
     name: str
     port: int
     dtype: str = "auto"
     token_file: Path | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ def executable(program: Program) -> str | None:
 def has_gpu() -> bool:
     """Whether an NVIDIA device is there, found without any library."""
     return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def gpus() -> list[str]:
+    """The devices that a program may be given, as CUDA_VISIBLE_DEVICES names them: those of our own, else all."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    numbers = (device.name.removeprefix("nvidia") for device in Path("/dev").glob("nvidia[0-9]*"))
+    return sorted(numbers, key=int)
 
 
 def choose_program(model: Path, wanted: str = "auto") -> Program:
@@ -96,7 +108,8 @@ def _vllm(serving: Serving) -> Command:
             "--host", LOOPBACK, "--port", str(serving.port), "--dtype", serving.dtype,
             "--enable-prefix-caching", "--enable-prompt-tokens-details")  # fmt: skip
     token = {"VLLM_API_KEY": serving.token_file.read_text(encoding="utf-8")} if serving.token_file else {}
-    return Command(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **token})
+    device = {"CUDA_VISIBLE_DEVICES": serving.device} if serving.device is not None else {}
+    return Command(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **device, **token})
 
 
 def _llama_cpp(serving: Serving) -> Command:

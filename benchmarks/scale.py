@@ -1,0 +1,200 @@
+"""Work on a Ray cluster: what an item costs, what a second node brings, and whether the driver's memory stays flat.
+
+    python benchmarks/scale.py [--json] [--quick]
+
+A real cluster of two nodes on this machine, one logical CPU each. Overhead: items that do nothing, 64 at once, beside the same
+on plain asyncio. Throughput: items of two model calls each, to a server of fixed latency in a process of its own, with the job's
+ledger in SQLite; one node and two, 32 items at once for each, and one process of asyncio with 32, each beside the ideal (items at
+once / latency of an item). Memory: the driver's resident size after 10^3, 10^4 and 10^5 items that each bring a kilobyte back
+(--quick: up to 10^4).
+
+On a machine with fewer cores than processes the nodes, the server and the driver share them: a second node then
+shows what it costs, not what it brings. Nothing is measured where Ray is not installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import psutil
+from common import Finding, main
+
+from workbench.home import Home
+from workbench.jobs.context import JobContext
+from workbench.jobs.events import EventWriter
+from workbench.jobs.settings import Settings
+from workbench.models.book import CallBook
+from workbench.models.client import ChatMessage, Client, Request
+from workbench.models.ledger import LedgerClient
+from workbench.models.limiter import Limiter, each
+from workbench.models.open import choosing, open_attempts, with_ledger
+from workbench.spread.where import prepare
+from workbench.spread.work import Desk, Here, Place
+from workbench.store.record import connect
+
+ROOT = Path(__file__).resolve().parents[1]
+AT_ONCE = 32
+LATENCY = 0.25
+CALLS = 2
+PLAIN = "plain asyncio"
+STORE = 80 << 20
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Does nothing and brings a kilobyte back."""
+
+    async def __call__(self, item: int, desk: Desk) -> tuple[int, bytes]:
+        """The item's number and a kilobyte."""
+        return item, bytes(1000)
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Two calls, one after the other."""
+
+    model: str
+
+    async def __call__(self, item: int, desk: Desk) -> str:
+        """The last reply."""
+        client = desk.client(self.model)
+        said = ""
+        for number in range(CALLS):
+            request = Request((ChatMessage("user", f"item {item}, call {number}"),), owner=f"item:{item}")
+            said = (await client.complete(request)).text
+        return said
+
+
+def measure(quick: bool) -> Sequence[Finding]:
+    if find_spec("ray") is None:
+        print("Ray is not installed: pip install 'workbench[ray]'", file=sys.stderr)
+        return [Finding("Ray is not installed: nothing measured", None, "")]
+    prepare("")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    with tempfile.TemporaryDirectory() as folder, server() as address:
+        home = Home(Path(folder) / "runs").make()
+        model = f"{address}/v1#fixed"
+        return asyncio.run(all_of(home, model, quick))
+
+
+async def all_of(home: Home, model: str, quick: bool) -> list[Finding]:
+    from ray.cluster_utils import Cluster
+
+    items = 200 if quick else 2000
+    found: list[Finding] = []
+    ideal = AT_ONCE / (CALLS * LATENCY)
+    plain = await talk(here(home, model), model, items, AT_ONCE)
+    found.append(Finding("one process of asyncio, 32 items at once", plain, "items/s", "the ideal", plain / ideal))
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    try:
+        for count in (1, 2):
+            if count == 2:
+                nodes.add_node(num_cpus=1, object_store_memory=STORE)
+            place = await spread(nodes.address, home, model, f"talk{count}")
+            try:
+                rate = await talk(place, model, items * count, AT_ONCE * count)
+                name = f"{count} node{'s' * (count > 1)}, {AT_ONCE * count} items at once"
+                found.append(Finding(name, rate, "items/s", "the ideal", rate / (ideal * count)))
+                if count == 2:
+                    found += await empty(place, quick)
+            finally:
+                await place.close()
+    finally:
+        nodes.shutdown()
+    return found
+
+
+async def empty(place: Place, quick: bool) -> list[Finding]:
+    """What an item costs that does nothing, and the driver's memory after more and more of them."""
+    process = psutil.Process()
+    await echo(place, 500)
+    local = await echo(Here(_none), 10_000)
+    found, first = [], 0
+    for count in (1_000, 10_000) if quick else (1_000, 10_000, 100_000):
+        cost = await echo(place, count)
+        memory = process.memory_info().rss
+        first = first or memory
+        found.append(Finding(f"an item that does nothing, {count:,} of them", cost * 1e6, "us", PLAIN, local / cost))
+        grown = Finding(f"driver's memory after {count:,} items", memory / 1e6, "MB", "after 1,000", first / memory)
+        found.append(grown)
+    return found
+
+
+async def echo(place: Place, count: int) -> float:
+    """Seconds an item."""
+
+    async def one(item: int) -> None:
+        await place.do(Echo(), item)
+
+    begin = time.perf_counter()
+    await each(range(count), one, Limiter(lambda: Settings(concurrency=64)))
+    return (time.perf_counter() - begin) / count
+
+
+async def talk(place: Place, model: str, count: int, at_once: int) -> float:
+    """Items a second, the workers being there already."""
+    work = Talk(model)
+    await asyncio.gather(*(place.do(work, -1 - number) for number in range(2 * place.workers)))
+
+    async def one(item: int) -> None:
+        assert await place.do(work, item)
+
+    begin = time.perf_counter()
+    await each(range(count), one, Limiter(lambda: Settings(concurrency=at_once)))
+    return count / (time.perf_counter() - begin)
+
+
+def here(home: Home, model: str) -> Here:
+    ledger = ledger_of(home, "here")
+    client = choosing(ledger(model, open_attempts(model, home)), model)
+    return Here(lambda name: client)
+
+
+async def spread(address: str, home: Home, model: str, name: str) -> Place:
+    from workbench.spread.cluster import Cluster
+
+    folder = home.jobs / name
+    folder.mkdir()
+    ctx = JobContext(home, folder, {}, EventWriter(folder / "events.jsonl"))
+    return await Cluster.open(address, ctx, (model,), ledger_of(home, name))
+
+
+def ledger_of(home: Home, job: str) -> Callable[[str, Client], LedgerClient]:
+    book, limiter = CallBook(connect(home), job), Limiter(lambda: Settings(concurrency=10_000))
+    return lambda name, client: with_ledger(client, name, home, book, limiter=limiter)
+
+
+def _none(name: str) -> Any:
+    raise AssertionError(name)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A server of fixed latency in a process of its own."""
+    command = [sys.executable, "-m", "tests.fakes.fixed_latency", str(LATENCY)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+if __name__ == "__main__":
+    main(measure, (__doc__ or "").splitlines()[0])

@@ -1,0 +1,81 @@
+"""The servers behind a front: jobs of their own, each with its device or its share of the cores, begun again if they die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from workbench.errors import ServiceError, UserError
+from workbench.models.server.ensure import server_of
+from workbench.models.server.front import Replica
+from workbench.models.server.programs import Program, gpus
+
+if TYPE_CHECKING:
+    from workbench.jobs.context import JobContext
+
+_LOOK_S = 0.5
+_DEATHS = 3
+"""Times that a replica is begun again before the front goes on without it."""
+
+
+def replica_args(args: Mapping[str, object], program: Program, count: int, front: str) -> list[dict[str, object]]:
+    """The arguments of the replicas' own `serve` jobs. Raises UserError if vLLM is to have more GPUs than there are."""
+    own = {name: value for name, value in args.items() if name != "replicas"}
+    own |= {"port": 0, "private": True, "idle_minutes": 0.0, "front": front}
+    if program == "vllm":
+        devices = gpus()
+        if len(devices) < count:
+            raise UserError(f"{count} replicas need as many GPUs, and there are {len(devices)}: name fewer")
+        return [{**own, "replica": number, "device": devices[number]} for number in range(count)]
+    threads = max(1, len(os.sched_getaffinity(0)) // count)
+    return [{**own, "replica": number, "threads": threads} for number in range(count)]
+
+
+class Fleet:
+    """The replicas' jobs: launched, looked after, stopped."""
+
+    def __init__(self, ctx: JobContext, args: Sequence[Mapping[str, object]], title: str) -> None:
+        self.ctx, self._args, self._title = ctx, args, title
+        self.replicas = [Replica(number) for number in range(len(args))]
+        self._deaths = [0] * len(args)
+        self._why = ""
+        self._jobs = [self._launch(number) for number in range(len(args))]
+
+    async def look_after(self) -> None:
+        """Note who answers, and begin those again that have died. Raises ServiceError when none is left."""
+        while True:
+            await asyncio.to_thread(self._look)
+            await asyncio.sleep(_LOOK_S)
+
+    def stop(self) -> None:
+        """Stop them all, and wait for their end."""
+        from workbench.jobs import stop
+
+        for job in self._jobs:
+            stop(self.ctx.home, job, None)
+        for job in self._jobs:
+            stop(self.ctx.home, job)
+
+    def _launch(self, number: int) -> str:
+        from workbench.jobs import launch
+
+        return launch(self.ctx.home, "serve", self._args[number], f"{self._title}, replica {number + 1}").id
+
+    def _look(self) -> None:
+        from workbench.jobs import ENDED, status
+
+        for replica, job in zip(self.replicas, self._jobs, strict=True):
+            now = status(self.ctx.home, job)
+            if now.state not in ENDED:
+                replica.info = server_of(now)
+                continue
+            replica.info = None
+            if self._deaths[replica.number] < _DEATHS:
+                self._deaths[replica.number] += 1
+                self._why = now.error or f"replica {replica.number + 1} {now.state}"
+                self.ctx.log(f"replica {replica.number + 1} {now.state}: {now.error or 'no word of why'}; begun again")
+                self._launch(replica.number)
+        if min(self._deaths) >= _DEATHS and not any(replica.info for replica in self.replicas):
+            raise ServiceError(f"all replicas have died again and again, the last: {self._why}")

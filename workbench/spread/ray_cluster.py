@@ -1,0 +1,63 @@
+"""The few things that are asked of Ray itself; the only module that imports it (after `where.prepare`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from workbench.errors import ServiceError
+from workbench.text import clean_line
+
+__all__ = ["RayError", "connect", "cpus", "disconnect", "kill", "soon", "start_actor"]
+_OBJECT_STORE = 80 << 20
+"""Bytes: messages are small, and nothing else is kept there."""
+
+
+def connect(on: str) -> None:
+    """Start a cluster on this machine (`ray`), or join the one at the address. Raises ServiceError if none answers."""
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if on == "ray":
+            cores = len(os.sched_getaffinity(0))
+            ray.init("local", num_cpus=cores, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
+        else:
+            ray.init(on, **quiet)
+    except Exception as error:  # whatever lies between here and there has its own kind of error
+        line = clean_line(str(error), 200) or type(error).__name__
+        raise ServiceError(f"no Ray cluster at {on}: {line}") from error
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that `connect` started ends."""
+    ray.shutdown()
+
+
+def cpus(most: int) -> int:
+    """The cluster's logical CPUs, at least 1 and not more than `most`."""
+    return max(1, min(most, int(ray.cluster_resources().get("CPU", 1))))
+
+
+def start_actor(actor: type, *arguments: object, cpus: float) -> Any:
+    """An actor of the class, spread over the nodes; it may be waiting for its place still. Never restarted by Ray."""
+    made = ray.remote(actor).options(num_cpus=cpus, max_concurrency=8, max_restarts=0, scheduling_strategy="SPREAD")
+    return made.remote(*arguments)
+
+
+def kill(actor: Any) -> None:
+    """End an actor now."""
+    if ray.is_initialized():
+        ray.kill(actor)
+
+
+async def soon(reference: Any) -> Any:
+    """What a reference comes to, through Ray's client or not. Raises RayError."""
+    waited = asyncio.wrap_future(reference.future())
+    waited.add_done_callback(
+        lambda done: done.cancelled() or done.exception()
+    )  # taken note of, should nobody wait any more
+    return await asyncio.shield(waited)  # Ray's client does not bear a future that is cancelled
