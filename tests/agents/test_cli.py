@@ -45,9 +45,9 @@ def test_autopilot_then_list_show_export_and_replay(home: Home, tmp_path: Path) 
     assert run(home, "conversations", "export", wanted, "-o", str(file)).exit_code == 0
     exported = json.loads(file.read_text())
     assert [m["text"] for m in exported["messages"]] == [m["text"] for m in columns[0]["messages"]]
-    assert run(home, "conversations", "export", wanted, "--to", "md").output.count("**Agent**") == sum(
-        m["role"] == "agent" for m in columns[0]["messages"]
-    )
+    markdown = run(home, "conversations", "export", wanted, "--to", "md").output
+    spoken = sum(m["role"] == "agent" for m in columns[0]["messages"])
+    assert markdown.count("**Agent**") == markdown.count("`no model call, ") == spoken
     replayed = run(home, "conversations", "replay", wanted, "--speed", "1000").output
     assert replayed.startswith("REPLAY oracle")
     assert all(message["text"] in replayed for message in columns[0]["messages"])

@@ -16,9 +16,10 @@ from workbench.home import Home
 from workbench.jobs import launch, status, stop, wait
 from workbench.models.client import ChatMessage, Reply, Request, Usage
 from workbench.models.open import open_client
-from workbench.models.server import memory, programs
+from workbench.models.server import external, memory, programs
 from workbench.models.server.ensure import ensure_server, health, model_path, servers
 from workbench.models.server.external import parse_metrics
+from workbench.models.server.look import load_of
 from workbench.models.server.programs import Serving, choose_program, command_for
 
 FAKE = f'''#!{sys.executable}
@@ -126,6 +127,9 @@ async def test_a_model_is_served_by_vllm_where_there_is_a_gpu(
         "active": 0, "queued": 0, "prompt_tokens": 80, "cached_tokens": 64, "output_tokens": 10,
     }  # fmt: skip
     assert load["cache_share"] == 0.125
+    with monkeypatch.context() as dying:
+        dying.setattr(external, "is_up", lambda *_: False)  # its engine has died, its web server has not
+        assert load_of(info) == {"status": "no answer"}
     assert "share of the GPU: 0.4" in (home.jobs / info.job_id / "log.txt").read_text()
     assert stop(home, info.job_id).state == "stopped"
 

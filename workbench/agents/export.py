@@ -80,6 +80,8 @@ def _markdown(row: ConversationRow, messages: Sequence[MessageRow]) -> str:
         lines += [f"**{'User' if message.role == 'user' else 'Agent'}**", ""]
         lines += [f"> {line}" for line in said.splitlines() or [""]]
         lines.append("")
+        if note := figures(message):
+            lines += [f"`{note.replace('`', '')}`", ""]
     return "\n".join(lines)
 
 

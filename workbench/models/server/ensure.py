@@ -200,8 +200,10 @@ def health(info: ServerInfo, timeout_s: float = 5.0) -> Mapping[str, Any]:
         with urllib.request.urlopen(f"{root}/health", timeout=timeout_s) as answer:
             found = json.loads(answer.read(1 << 20))
         return found if isinstance(found, dict) else {}
-    from workbench.models.server.external import memory_of, read_load
+    from workbench.models.server.external import is_up, memory_of, read_load
 
+    if not is_up(root, timeout_s):
+        raise OSError(f"{root}: not healthy")
     load = read_load(root, info.token, timeout_s)
     return {"status": "ok", "model": info.model, **load, "rss_bytes": memory_of(info.pid), "pid": info.pid}
 

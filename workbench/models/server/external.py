@@ -59,7 +59,7 @@ def wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path, sleep: 
 
     Raises ServiceError with the last line that the program wrote if it ends before that.
     """
-    while not _is_up(url):
+    while not is_up(url):
         if (code := process.poll()) is not None:
             name = Path(str(process.args[0] if isinstance(process.args, tuple) else process.args)).name
             raise ServiceError(
@@ -127,9 +127,10 @@ def watch(
     return "stopped"
 
 
-def _is_up(url: str) -> bool:
+def is_up(url: str, timeout_s: float = 2.0) -> bool:
+    """Whether GET `url`/health is answered with 200: not by a server whose engine is loading or has died (503)."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2.0) as answer:
+        with urllib.request.urlopen(f"{url}/health", timeout=timeout_s) as answer:
             return bool(answer.status == 200)
     except (OSError, urllib.error.HTTPError):
         return False
