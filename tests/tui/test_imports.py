@@ -14,6 +14,7 @@ def _imported(code: str, *names: str) -> str:
 def test_the_first_frame_imports_nothing_heavy() -> None:
     code = "import workbench.tui.shell"
     assert _imported(code, *HEAVY, "numpy", "networkx", "pandas", "ruamel.yaml", "jsonschema", "PIL") == ""
+    assert _imported(code, "yaml", "sqlite3", "psutil", "workbench.jobs", "workbench.store", "workbench.workflow") == ""
 
 
 def test_no_pane_imports_a_heavy_package() -> None:

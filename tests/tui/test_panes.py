@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input
 
-from tests.fakes.record import START, WORKFLOW, sample_dialogue
-from tests.tui.conftest import HOSTILE, make_job, press, screen_text, settle, until
+from tests.fakes.record import START, sample_dialogue
+from tests.tui.conftest import HOSTILE, press, screen_text, settle, until
 from tests.tui.live_server import JOB, LiveServer
-from workbench.dialogue.model import Message
 from workbench.home import Home
 from workbench.store import connect
 from workbench.store.dialogues import put_dialogues
 from workbench.store.reviews import reviews
-from workbench.store.rows import DialogueEntry, WorkflowRow
-from workbench.store.workflows import put_workflow
+from workbench.store.rows import DialogueEntry
 from workbench.tui import state as states
 from workbench.tui.shell import Workbench
 from workbench.tui.state import AppState, ChatState
@@ -174,34 +170,6 @@ async def test_agents_are_chosen_from_a_list(app: Workbench, home: Home, monkeyp
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "4", "a", "space", "down", "space", "enter")
         assert begun == [("compiled:sample-run", "oracle")]
-
-
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
-async def test_hostile_text_in_every_pane(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "workflows"
-    folder.mkdir()
-    (folder / "evil.yaml").write_text(f"name: {json.dumps(HOSTILE)}\n", "utf-8")
-    home = Home(tmp_path / "runs")
-    with connect(home.make()) as rec:
-        put_workflow(rec, WorkflowRow(WORKFLOW, HOSTILE, HOSTILE, "{}"))
-        dialogue = sample_dialogue(1)
-        message = Message("agent", HOSTILE, (HOSTILE,), (HOSTILE,), HOSTILE, HOSTILE, {HOSTILE: HOSTILE})
-        evil = replace(dialogue, messages=(message,), terminal=HOSTILE, writer=HOSTILE)
-        put_dialogues(rec, [DialogueEntry(evil, 1)])
-    make_job(home, "d" * 16, text=HOSTILE)
-    app = Workbench(home, watch=False)
-    async with app.run_test(size=size) as pilot:
-        for key in "12345":
-            await press(pilot, key)
-            app.say(HOSTILE)
-            await pilot.pause()
-            shown = screen_text(app)
-            assert not set(shown) & {"\x1b", "\x07", "\x9b", "\u202e", "\u2069"}, key
-            assert "[/x]" in shown
-        await press(pilot, "question_mark", "escape", "ctrl+p")
 
 
 async def test_nothing_made_yet_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of every pane at the smallest whole size and at a rich one, in the dark face; one in the light one."""
+"""Pictures of every pane at the smallest whole size and at a rich one, dark and light."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from workbench.home import Home
 from workbench.tui.actions import PANES
 from workbench.tui.shell import Workbench
 from workbench.tui.state import AppState
+from workbench.tui.theme import DARK, LIGHT
 
 SIZES = [(80, 24), (160, 50)]
 
@@ -37,23 +38,14 @@ async def _ready(pilot: Pilot[int]) -> None:
         before, same = now, same + 1 if now == before else 0
 
 
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
 @pytest.mark.parametrize("pane", PANES)
-def test_pane(home: Home, snap_compare: Any, pane: str, size: tuple[int, int]) -> None:
+def test_pane(home: Home, snap_compare: Any, pane: str, size: tuple[int, int], theme: str) -> None:
     app = Workbench(home, watch=False)
     app.state = AppState(pane)
+    app.theme = theme
     assert snap_compare(app, terminal_size=size, run_before=_ready)
-
-
-def test_the_light_face(home: Home, snap_compare: Any) -> None:
-    async def light(pilot: Pilot[int]) -> None:
-        await _ready(pilot)
-        await pilot.press("T")
-        await _ready(pilot)
-
-    app = Workbench(home, watch=False)
-    app.state = AppState("dialogues")
-    assert snap_compare(app, terminal_size=(80, 24), run_before=light)
 
 
 def test_the_help_screen(home: Home, snap_compare: Any) -> None:

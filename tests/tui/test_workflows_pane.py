@@ -273,7 +273,7 @@ async def test_a_file_saved_elsewhere_is_read_again(
     file = tmp_path / "mine.yaml"
     file.write_text(SMALL.read_text("utf-8"), "utf-8")
     monkeypatch.setattr(view, "known_workflows", lambda: [file])
-    monkeypatch.setattr("workbench.tui.watch.known_workflows", lambda: [file])
+    monkeypatch.setattr("workbench.workflow.load.known_workflows", lambda: [file])
     app = Workbench(home, watch=False)
     watcher = Watcher(home, app)
     assert "workflows" in watcher.look()

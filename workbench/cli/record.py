@@ -66,5 +66,35 @@ def query(home: Home, sql: str, limit: int, jsonl: bool, as_json: bool) -> None:
         click.echo(f"more than {limit:,} rows: raise --limit, or write all with --jsonl", err=True)
 
 
+@group.command(
+    epilog=example(
+        "workbench --home /tmp/sample record sample && workbench --home /tmp/sample",
+        "workbench --home /tmp/large record sample --dialogues 100000",
+    )
+)
+@click.option("--dialogues", default=600, show_default=True, type=click.IntRange(1), help="Over the shipped workflows.")
+@click.option(
+    "--conversations", default=0, show_default=True, type=click.IntRange(0), help="Live ones, beside the comparison's."
+)
+@click.option(
+    "--scenarios", default=24, show_default=True, type=click.IntRange(0), help="Of the comparison; 0 makes none."
+)
+@click.option("--seed", default=1, show_default=True)
+@json_option
+@pass_home
+def sample(home: Home, dialogues: int, conversations: int, scenarios: int, seed: int, as_json: bool) -> None:
+    """Fill an empty home with sample data, to try the app on, for pictures and for tests.
+
+    Dialogues are real ones of the scripted writer, multiplied; the comparison is measured on transcripts made from the graph;
+    curves are drawn. Every screen of such a home says "sample data". The same command again adds nothing.
+    """
+    from workbench.demo.sample import Amount, make_sample
+
+    amount = Amount(dialogues, conversations, scenarios, seed)
+    make_sample(home, amount, lambda what: click.echo(f"making {what} …", err=True))
+    made = {"home": str(home.root.parent), "record": str(home.database), "bytes": home.database.stat().st_size}
+    emit(made, as_json, lambda m: f"sample data, {m['bytes'] / 1e6:,.0f} MB. Open it: workbench --home {m['home']}")
+
+
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}

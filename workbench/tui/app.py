@@ -20,7 +20,7 @@ def run(
         follow: Id of a demo job to follow from stage to stage.
         slow_link: Draw at most 10 times a second, and less where text streams; None: as the settings say. Textual
             reads this when it is imported, hence the late import.
-        banner: Stands at the top of every screen.
+        banner: Stands at the top of every screen ("sample data" in a home of such).
         chat: Job of the conversation that the chat pane shows.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -35,8 +35,16 @@ def run(
     from workbench.tui.state import ChatState
 
     is_first = not (follow or chat or home.database.exists())
+    banner = banner or banner_of(home)
     app = Workbench(home.make(), follow=follow, slow=slow_link, banner=banner, welcome=is_first)
     if chat:
         app.state = replace(app.state, chat=ChatState(session=chat))
     app.run(mouse=not slow_link)
+    if app._exception:  # the terminal is as it was; the command line says it in one line and keeps a log
+        raise app._exception
     return app.return_code or 0
+
+
+def banner_of(home: Home) -> str:
+    """What must be said on every screen of this home."""
+    return "sample data" if home.sample.exists() else ""

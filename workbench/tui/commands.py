@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.widget import Widget
-from textual.widgets import Input, TextArea
 
+from workbench.tui import format as formats
 from workbench.tui.actions import Action, allowed
 from workbench.tui.state import AppState
 from workbench.tui.theme import DARK, LIGHT
+from workbench.tui.watch import Changed
+from workbench.tui.widgets.scrolling import ScrolledText
 
 if TYPE_CHECKING:
     from workbench.tui.shell import Workbench
@@ -34,9 +36,13 @@ class Commands(App[int], inherit_bindings=False):
         """Open a pane."""
         await self.open_pane(name)
 
-    def action_chord(self: Workbench) -> None:  # type: ignore[misc]
-        """The next digit opens a pane, wherever the focus is."""
-        self.chord = True
+    def action_jump(self: Workbench) -> None:  # type: ignore[misc]
+        """Letters on every place: the next key goes to its letter's place, or a digit to its pane."""
+        from workbench.tui.jump import Jump
+
+        self.jump = Jump(self.screen)
+
+    action_chord = action_jump
 
     def action_help(self: Workbench) -> None:  # type: ignore[misc]
         """Show the keys."""
@@ -74,6 +80,21 @@ class Commands(App[int], inherit_bindings=False):
         self.state = replace(self.state, light=not self.state.light)
         self.theme = LIGHT if self.state.light else DARK
 
+    def action_reading(self: Workbench) -> None:  # type: ignore[misc]
+        """Conversations double-spaced, or as dense as they go."""
+        self.state = replace(self.state, reading=not self.state.reading)
+        for screen in self.screen_stack:
+            for text in screen.walk_children(ScrolledText):
+                text.space(self.reading)
+        self.say("reading mode: double-spaced" if self.reading else "single-spaced")
+
+    def action_times(self: Workbench) -> None:  # type: ignore[misc]
+        """Times as ages, or as dates; everything that shows one is read again."""
+        self.state = replace(self.state, absolute=not self.state.absolute)
+        formats.absolute = self.state.absolute
+        self.post_message(Changed(frozenset({"record", "jobs", "opened"})))
+        self.say("times are dates, local time" if formats.absolute else "times are ages")
+
     def action_copy(self: Workbench) -> None:  # type: ignore[misc]
         """Copy what the pane names as selected, by OSC 52, and say where that is known to be swallowed."""
         text = self.pane.selected_text() if self.pane else ""
@@ -102,6 +123,8 @@ class Commands(App[int], inherit_bindings=False):
 
     async def action_back(self: Workbench) -> None:  # type: ignore[misc]
         """Leave the input (its text stays), or let the pane go back one level."""
+        from textual.widgets import Input, TextArea  # not before the first frame
+
         if isinstance(self.focused, Input | TextArea) and self.pane:
             self.pane.leave_input(self.focused)
         elif self.pane:

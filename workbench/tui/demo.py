@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from workbench.demo.plan import STAGES
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.jobs import tail_events
 from workbench.tui.follow import Demo, Stage, fold
 from workbench.tui.widgets.safe import Line
 
@@ -15,7 +13,7 @@ class Follower:
 
     def __init__(self, home: Home, job: str | None) -> None:
         self._home = home
-        coming = tuple(Stage(n, stage.name, stage.title, stage.why) for n, stage in enumerate(STAGES))
+        coming = _coming() if job else ()
         self.demo = Demo(job or "", coming, len(coming))
         self.active = False
 
@@ -30,6 +28,8 @@ class Follower:
 
     def read(self) -> Demo:
         """The demo after the events written since the last look; for a worker thread."""
+        from workbench.jobs import tail_events  # not before the first frame
+
         try:
             events, offset = tail_events(self._home, self.demo.job, self.demo.offset)
         except UserError:
@@ -58,3 +58,10 @@ class Follower:
         if not self.active and not demo.ended:
             spans.insert(1, ("F follows ", "key"))
         return tuple(spans)
+
+
+def _coming() -> tuple[Stage, ...]:
+    """The stages that every demo has."""
+    from workbench.demo.plan import STAGES
+
+    return tuple(Stage(n, stage.name, stage.title, stage.why) for n, stage in enumerate(STAGES))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.message import Message
 from textual.message_pump import MessagePump
 
 from workbench.home import Home
-from workbench.store.record import Record, connect
+
+if TYPE_CHECKING:
+    from workbench.store.record import Record
 
 T = TypeVar("T")
 _local = threading.local()
@@ -21,6 +23,8 @@ def reader(home: Home) -> Record:
     """This thread's own read-only connection to the record."""
     kept: dict[Home, Record] = _local.__dict__.setdefault("records", {})
     if home not in kept:
+        from workbench.store.record import connect  # not before the first frame
+
         kept[home] = connect(home, readonly=True)
     return kept[home]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
-from workbench.jobs.folder import Job
 from workbench.tui.demo import Follower
 from workbench.tui.follow import Demo
 from workbench.tui.widgets.timeline import Timeline
 
 if TYPE_CHECKING:
+    from workbench.jobs.folder import Job
     from workbench.tui.shell import Workbench
 
 

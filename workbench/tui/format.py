@@ -26,12 +26,25 @@ def now() -> float:
     return time.time()
 
 
+absolute = False
+"""Whether `ago` tells the date instead; the app's key for it turns this round."""
+
+
 def ago(when: float | None) -> str:
-    """How long since `when` (epoch seconds): `just now`, `5 min ago`."""
+    """How long since `when` (epoch seconds): `just now`, `5 min ago`; while `absolute` is set, the date."""
     if when is None:
         return ""
+    if absolute:
+        return moment(when)
     past = now() - when
     return "just now" if past < 10 else f"{duration(past)} ago"
+
+
+def moment(when: float) -> str:
+    """A date of at most 12 characters, local time: `24 Nov 14:12`, and `24 Nov 2025` for another year."""
+    at = time.localtime(when)
+    this_year = at.tm_year == time.localtime(now()).tm_year
+    return time.strftime("%d %b %H:%M" if this_year else "%d %b %Y", at)
 
 
 def count(number: int) -> str:

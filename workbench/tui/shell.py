@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -14,11 +14,13 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.text import clean_line
+from workbench.tui import format as formats
 from workbench.tui import signals, state
 from workbench.tui.actions import ACTIONS, PANES, allowed, bindings, footer
 from workbench.tui.commands import Commands
@@ -29,17 +31,22 @@ from workbench.tui.format import place
 from workbench.tui.palette import ActionsProvider
 from workbench.tui.pane import Pane
 from workbench.tui.plain import AsciiFilter
-from workbench.tui.status import read_status
 from workbench.tui.theme import DARK, LIGHT, THEMES, meanings
 from workbench.tui.watch import Changed, Watcher
 from workbench.tui.widgets.bars import Keys, Status, StatusLine, Tabs
-from workbench.tui.widgets.safe import SafeText
+from workbench.tui.widgets.safe import CleanFilter, SafeText
 from workbench.tui.widgets.timeline import Timeline
 
+if TYPE_CHECKING:
+    from workbench.tui.jump import Jump
+
 LEAST = (60, 20)
+DIGITS = "12345"
 WIDE = 120
 SAVE_AFTER = 0.5
 """Seconds between a change of state and its saving; changes in between are saved with it."""
+STATUS_EVERY = 5.0
+"""Seconds between two readings of the GPU."""
 
 
 class Workbench(Commands, Following, inherit_bindings=False):
@@ -68,19 +75,23 @@ class Workbench(Commands, Following, inherit_bindings=False):
         self.slow = slow
         self.banner = banner
         self.state = state.load(self._file)
+        formats.absolute = self.state.absolute
         self.effects = Effects(self)
         self.effects.failed = self._failed
         self.follower = Follower(home, follow)
         self._welcome = welcome
         self._watcher = Watcher(home, self) if watch else None
         self._remember = remember
-        self.chord = False
+        self.jump: Jump | None = None
         self._stale: dict[str, frozenset[str]] = {}
         self._status = Status()
         self._unsaved: Timer | None = None
+        self._again: Timer | None = None
+        self._in_focus: Widget | None = None
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self._chosen_theme()
+        self._filters.append(CleanFilter())
         if os.environ.get("WORKBENCH_ASCII"):
             self._filters.append(AsciiFilter())
 
@@ -106,6 +117,11 @@ class Workbench(Commands, Following, inherit_bindings=False):
         from workbench.dialogue.reviewing import reviewer_name
 
         return reviewer_name()
+
+    @property
+    def reading(self) -> bool:
+        """Whether conversations are double-spaced."""
+        return self.state.reading
 
     @property
     def can_follow(self) -> bool:
@@ -158,8 +174,14 @@ class Workbench(Commands, Following, inherit_bindings=False):
             state.save(self._file, self.state)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Tell the style sheets how much room there is."""
-        self.base.set_class(event.size.width < LEAST[0] or event.size.height < LEAST[1], "-small")
+        """Tell the style sheets how much room there is; what is hidden for want of it gets the focus back later."""
+        small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
+        if small and not self.base.has_class("-small"):
+            self._in_focus = self.base.focused
+        self.base.set_class(small, "-small")
+        if not small and self._in_focus:
+            self.call_after_refresh(self.base.set_focus, self._in_focus)
+            self._in_focus = None
         self.base.set_class(event.size.width >= WIDE, "-wide")
 
     # State --------------------------------------------------------------------------------------------------------
@@ -184,14 +206,14 @@ class Workbench(Commands, Following, inherit_bindings=False):
             old.left()
         self.state = replace(self.state, pane=name if name in PANES else PANES[0])
         panes = self.base.query_one("#panes", Container)
+        for pane in panes.query_children(Pane).results(Pane):  # before another is there: two would share the room
+            pane.display = pane.scope == self.state.pane
         if not (new := self.pane):
             module = import_module(f"workbench.tui.panes.{self.state.pane}.screen")
             new = module.PANE()
             assert isinstance(new, Pane)
             self._stale[new.scope] = frozenset({"record", "jobs", "opened"})
             await panes.mount(new)
-        for pane in panes.query_children(Pane).results(Pane):
-            pane.display = pane is new
         self.base.query_one(Tabs).put(self.state.pane)
         new.opened()
         if topics := self._stale.pop(new.scope, None):
@@ -223,25 +245,34 @@ class Workbench(Commands, Following, inherit_bindings=False):
     def _failed(self, key: str, error: Exception) -> None:
         self.say(f"{key}: {error}", tone="bad")
 
+    def _fatal_error(self) -> None:
+        """A fault of ours ends the app; Textual would print local variables, a key among them. `run` raises it instead."""
+        self._close_messages_no_wait()
+
     def say(self, text: str, tone: str = "plain") -> None:
         """One line at the foot until the next key."""
         mark = {"bad": "✗ ", "warn": "! ", "good": "✓ "}.get(tone, "")
         self._put_status(replace(self._status, notice=((mark + clean_line(text, 300), tone),)))
 
     def _read_status(self) -> None:
-        self.effects.run(
-            "status", lambda: read_status(self.home), lambda s: self._put_status(replace(s, notice=self._status.notice))
-        )
+        def read() -> Status:
+            from workbench.tui.status import read_status  # not before the first frame
+
+            return read_status(self.home)
+
+        self.effects.run("status", read, lambda s: self._put_status(replace(s, notice=self._status.notice)))
 
     def _put_status(self, status: Status) -> None:
         self._status = status
+        if status.alive and not self._again:
+            self._again = self.set_interval(STATUS_EVERY, self._read_status)
         for line in self.base.query(StatusLine):
             line.put(status)
 
     # Keys ---------------------------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """Before any key is dealt with: it ends following, takes the notice away, or ends a chord."""
+        """Before any key is dealt with: it ends following, takes the notice away, or ends a jump."""
         if isinstance(event, events.Key) and not event.is_forwarded and await self._before(event.key):
             return
         await super().on_event(event)
@@ -251,10 +282,12 @@ class Workbench(Commands, Following, inherit_bindings=False):
             self._put_status(replace(self._status, notice=()))
         if key != "F":
             self.end_following()
-        if self.chord:
-            self.chord = False
-            if key in "12345":
-                await self.action_pane(PANES[int(key) - 1])
+        if self.jump:
+            jump, self.jump = self.jump, None
+            if jump.end(key) or key == "escape":
+                return True
+            if key in DIGITS and self.screen is self.base:
+                await self.action_pane(PANES[DIGITS.index(key)])
                 return True
         return False
 

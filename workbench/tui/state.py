@@ -144,10 +144,12 @@ class ResultsState:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """Everything that is saved."""
+    """Everything that is saved. `reading`: conversations are double-spaced; `absolute`: times as dates, not as ages."""
 
     pane: str = "workflows"
     light: bool = False
+    reading: bool = False
+    absolute: bool = False
     workflows: WorkflowsState = field(default_factory=WorkflowsState)
     dialogues: DialoguesState = field(default_factory=DialoguesState)
     training: TrainingState = field(default_factory=TrainingState)

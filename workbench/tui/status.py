@@ -9,10 +9,11 @@ from workbench.home import Home
 from workbench.jobs import JobStatus, jobs
 from workbench.store.calls import spent
 from workbench.text import clean_line
+from workbench.training.readings import gpu_memory, readings
 from workbench.tui.effects import reader
 from workbench.tui.format import dollars, duration, percent
 from workbench.tui.widgets.bars import Status
-from workbench.tui.widgets.safe import Line, Span
+from workbench.tui.widgets.safe import Line, Span, line
 
 SHOWN = 3
 
@@ -21,9 +22,8 @@ def read_status(home: Home) -> Status:
     """Read all of it; for a worker thread."""
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     cost = spent(reader(home), since=midnight) if home.database.exists() else 0.0
-    machine = gpu()
-    right: list[Span] = [(f"{machine}  ", "dim")] if machine else []
-    return Status(jobs_line(jobs(home)), (*right, (f"{dollars(cost)} today", "dim")))
+    words, changes = machine()
+    return Status(jobs_line(jobs(home)), line((f"{words}  ", "dim"), (f"{dollars(cost)} today", "dim")), alive=changes)
 
 
 def jobs_line(all_jobs: list[JobStatus]) -> Line:
@@ -44,8 +44,21 @@ def jobs_line(all_jobs: list[JobStatus]) -> Line:
     return tuple(spans)
 
 
-def gpu() -> str:
-    """The GPU's name from the driver's files, or "": no library is loaded for it."""
+def machine() -> tuple[str, bool]:
+    """The GPUs in a few words, and whether these are readings that change: use and memory, summed over several; else
+    the name that the driver's files give, else that there is none.
+    """
+    figures, totals = readings(), gpu_memory()
+    uses = [value for name, value in figures.items() if name.startswith("gpu") and name.endswith("_use")]
+    if uses and totals:
+        used = sum(value for name, value in figures.items() if name.startswith("gpu") and name.endswith("_memory_mb"))
+        name = "GPU" if len(uses) == 1 else f"{len(uses)} GPUs"
+        return f"{name} {percent(sum(uses) / len(uses))} {used / 1e3:.0f}/{sum(totals) / 1e9:.0f} GB", True
+    return _driver() or "no GPU", False
+
+
+def _driver() -> str:
+    """The GPU's name from the driver's files, or ""."""
     for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         for text in file.read_text("utf-8", "replace").splitlines():
             if text.startswith("Model:"):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.message_pump import MessagePump
 
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.store.record import Record, connect
-from workbench.workflow.load import known_workflows
+
+if TYPE_CHECKING:
+    from workbench.store.record import Record
 
 PERIOD = 0.25
 """Seconds between two looks: at most four a second."""
@@ -86,6 +87,10 @@ class Watcher:
     def _data_version(self) -> int:
         if not self._home.database.exists():
             return -1
+        import sqlite3
+
+        from workbench.store.record import connect  # not before the first frame
+
         try:
             self._record = self._record or connect(self._home, readonly=True)
             return self._record.data_version()
@@ -111,6 +116,8 @@ class Watcher:
 
 def _workflow_files() -> Iterator[tuple[Path, int]]:
     """Every workflow file with the time of its last change."""
+    from workbench.workflow.load import known_workflows  # not before the first frame
+
     try:
         for file in known_workflows():
             yield file, file.stat().st_mtime_ns

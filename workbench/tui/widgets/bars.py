@@ -13,6 +13,8 @@ from textual.strip import Strip
 from workbench.tui.actions import PANES, Action, key_name
 from workbench.tui.widgets.safe import Line, Span, Toned, fit, width_of
 
+NAME = " workbench "
+
 
 class Tabs(Toned):
     """The panes by number; the open one is in bold between brackets, so that it is known without colour."""
@@ -32,6 +34,12 @@ class Tabs(Toned):
         self._banner = banner
         self._pane = ""
 
+    @property
+    def _program(self) -> str:
+        """The program's name, where it does not take the banner's room."""
+        used = sum(cell_len(text) for _, (text, _) in self._spans()) + cell_len(self._banner) + 3
+        return NAME if not self._banner or used + cell_len(NAME) <= self.size.width else " "
+
     def put(self, pane: str) -> None:
         """Mark a pane as open."""
         self._pane = pane
@@ -47,7 +55,7 @@ class Tabs(Toned):
 
     def render_line(self, y: int) -> Strip:
         """Line API."""
-        spans: list[Span] = [(" workbench ", "accent"), *(span for _, span in self._spans())]
+        spans: list[Span] = [(self._program, "accent"), *(span for _, span in self._spans())]
         room = self.size.width - width_of(spans) - 2
         if self._banner:  # what must not be overlooked stands before the title
             return self.strip([*spans, (f" {fit(self._banner, room, 'right')}", "bad")], self.size.width)
@@ -56,7 +64,7 @@ class Tabs(Toned):
 
     def on_click(self, event: events.Click) -> None:
         """Open the pane whose tab was clicked."""
-        at = cell_len(" workbench ")
+        at = cell_len(self._program)
         for pane, (text, _) in self._spans():
             if at <= event.x < at + cell_len(text):
                 self.post_message(self.Picked(pane))
@@ -65,11 +73,14 @@ class Tabs(Toned):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status line's facts. `notice` is the newest thing worth saying; it goes when a key is pressed."""
+    """The status line's facts. `notice` is the newest thing worth saying; it goes when a key is pressed. `alive`: some of
+    them change without anything being written, so that they are read again from time to time.
+    """
 
     jobs: Line = ()
     right: Line = ()
     notice: Line = ()
+    alive: bool = False
 
 
 class StatusLine(Toned):

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len, set_cell_size
-
 from workbench.text import clean
-from workbench.tui.widgets.safe import Line, Span, wrap, wrap_line
+from workbench.tui.widgets.safe import Line, Span, pieces, wrap, wrap_line
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -154,12 +152,6 @@ def _broken(spans: Sequence[Span], width: int) -> list[Span]:
     """Words that are longer than a line are broken, so that none of them is cut off."""
     out: list[Span] = []
     for text, tone in spans:
-        words = []
-        for word in text.split(" "):
-            while cell_len(word) > width:
-                head = set_cell_size(word, width).rstrip(" ") or word[:1]
-                words.append(head)
-                word = word[len(head) :]
-            words.append(word)
+        words = (part for word in text.split(" ") for part in pieces(word, width))
         out.append((" ".join(words), tone))
     return out

@@ -6,7 +6,7 @@ A pane that offers it lists the scope `review` beside its own (`actions.SHARED`)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
@@ -31,6 +31,7 @@ from workbench.tui.dialogs import AskScreen
 from workbench.tui.effects import reader
 from workbench.tui.format import ago
 from workbench.tui.widgets.safe import Line, SafeText, Span, Toned, line
+from workbench.tui.widgets.table import VirtualTable
 
 if TYPE_CHECKING:
     from workbench.tui.shell import Workbench
@@ -71,6 +72,20 @@ def plan_line(home: Home, kind: SubjectKind, name: str = "") -> Line:
     if second:
         spans.append((f", {second:,} want a second", "dim"))
     return tuple(spans)
+
+
+def nearest(count: int, at: int, by: int, are_open: Callable[[Sequence[int]], Sequence[bool]]) -> int | None:
+    """The nearest open place after (`by` 1) or before (-1) `at` among `count`, going round once; None if all are done.
+
+    `are_open` is asked about some hundred places at a time, so that a long list is not read whole.
+    """
+    order = [(at + by * n) % count for n in range(1, count + 1)]
+    for start in range(0, count, 500):
+        part = order[start : start + 500]
+        for place, is_open in zip(part, are_open(part), strict=True):
+            if is_open:
+                return place
+    return None
 
 
 class TagLine(Toned, can_focus=True):
@@ -470,6 +485,16 @@ class Reviewing:
     def action_settle(self) -> None:
         """Settle a disagreement."""
         self.review_bar.settle()
+
+    def action_unreviewed(self, by: int) -> None:
+        """To the nearest one without a review; a pane with a list says how."""
+
+    def go_to_open(self, table: VirtualTable, to: int | None) -> None:
+        """Put the cursor there, or say that nothing is left."""
+        if to is None:
+            self.review_bar.shell.say("everything in this list has been reviewed", tone="good")
+        else:
+            table.go(to)
 
 
 class ReviewScreen(Reviewing, ModalScreen[bool]):

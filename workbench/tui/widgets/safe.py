@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
+from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -18,6 +20,8 @@ from workbench.tui.theme import TONE_CLASSES, TONE_CSS, TONES
 Span = tuple[str, str]
 """A piece of text and the tone it is said in (`theme.TONES`)."""
 Line = tuple[Span, ...]
+_MOST = 16
+"""Characters to a cell that are looked at before a line is cut: a line of 100 kB costs no more than one that fits."""
 _FLAT = {0x09: " ", 0x0A: " "}
 
 
@@ -47,12 +51,17 @@ def fit_line(spans: Line, width: int) -> Line:
     out: list[Span] = []
     room = width
     for text, tone in spans:
-        text = clean(text).translate(_FLAT)
+        text = clean(text[: _MOST * (room + 1)]).translate(_FLAT)
         if (cells := cell_len(text)) > room:
             return (*out, (set_cell_size(text, max(room - 1, 0)) + ("…" if room else ""), tone))
         out.append((text, tone))
         room -= cells
     return (*out, (" " * room, "plain"))
+
+
+def pieces(word: str, width: int) -> list[str]:
+    """A word that is longer than a line as parts that each fit; any other word alone."""
+    return [word] if cell_len(word) <= width else chop_cells(word, width) or [""]
 
 
 def wrap(text: str, width: int) -> list[str]:
@@ -68,10 +77,8 @@ def wrap(text: str, width: int) -> list[str]:
                 continue
             if current:
                 lines.append(current)
-            while cell_len(word) > width:
-                head = set_cell_size(word, width).rstrip(" ") or word[:1]
-                lines.append(head)
-                word = word[len(head) :]
+            *whole, word = pieces(word, width)
+            lines += whole
             current = word
         lines.append(current)
     return lines
@@ -96,6 +103,17 @@ def wrap_line(spans: Line, width: int, indent: str = "") -> list[Line]:
 
 def _cut(spans: Line, width: int) -> list[Line]:
     return [fit_line(spans, width)]
+
+
+class CleanFilter(LineFilter):
+    """The last step before the terminal, for every widget: inputs, palette and messages of Textual's own are cleaned too."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same segments without control, bidirectional and invisible characters."""
+        if all(text.isprintable() for text, _, _ in segments):
+            return segments
+        return [Segment(text if control else clean(text).translate(_FLAT), style, control)
+                for text, style, control in segments]  # fmt: skip
 
 
 class Toned(Widget):

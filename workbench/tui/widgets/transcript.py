@@ -11,10 +11,13 @@ from textual.strip import Strip
 
 from workbench.text import clean_line
 from workbench.tui.widgets.safe import Line, Span, Toned, fit, width_of, wrap, wrap_line
-from workbench.tui.widgets.scrolling import ScrolledText
+from workbench.tui.widgets.scrolling import ScrolledText, place_of, row_at
 
 MARGIN_FROM = 58
 """From this many cells on, what is known of a message stands beside it; on narrower screens under it."""
+
+READING = 80
+"""Cells of a line in the reading mode, at most: longer ones tire the eye."""
 
 NARROW = 34
 """In fewer cells than this the speaker is one letter."""
@@ -77,15 +80,18 @@ class Transcript(Toned, ScrolledText, can_focus=True):
         self._pinned = new_value >= self.max_scroll_y - 1
 
     def on_resize(self) -> None:
-        """Wrap again; the message at the top stays there."""
-        width = self.scrollable_content_region.width
-        if width != self._width:
-            top = self._rows[min(self.scroll_offset.y, len(self._rows) - 1)].bubble if self._rows else 0
-            self._layout(0)
-            if self.follow:
-                self.scroll_end(animate=False)
-            elif top and top < len(self._starts):
-                self.scroll_to(y=self._starts[top], animate=False)
+        """Wrap again where the width has changed."""
+        if self.scrollable_content_region.width != self._width:
+            self.relay()
+
+    def relay(self) -> None:
+        """Wrap again; what is at the top stays there, also within a long message."""
+        place = place_of(self._starts, len(self._rows), self.scroll_offset.y)
+        self._layout(0)
+        if self.follow:
+            self.scroll_end(animate=False)
+        else:
+            self.scroll_to(y=row_at(self._starts, len(self._rows), place), animate=False)
 
     def _layout(self, same: int) -> None:
         """Wrap messages from number `same` on; those before it are as they were."""
@@ -100,7 +106,7 @@ class Transcript(Toned, ScrolledText, can_focus=True):
         first_changed = len(self._rows)
         for index, bubble in enumerate(self.bubbles[same:], same):
             self._starts.append(len(self._rows))
-            self._rows += [_Row(spans, bubble.role, index) for spans in rows_of(bubble, width)]
+            self._rows += [_Row(spans, bubble.role, index) for spans in rows_of(bubble, width, spaced=self.spaced)]
         self.virtual_size = Size(width, len(self._rows))
         below = Region(0, first_changed - self.scroll_offset.y, self.size.width, self.size.height)
         self.refresh(below) if same else self.refresh()
@@ -129,8 +135,8 @@ def _common(old: tuple[Bubble, ...], new: tuple[Bubble, ...]) -> int:
     return min(len(old), len(new))
 
 
-def rows_of(bubble: Bubble, width: int) -> list[Line]:
-    """The lines of one message at a width, the blank one after it included."""
+def rows_of(bubble: Bubble, width: int, *, spaced: bool = False) -> list[Line]:
+    """The lines of one message at a width, the blank one after it included; `spaced` for the reading mode."""
     gutter = 5 if width >= NARROW else 1
     who = clean_line(bubble.role)[:gutter].rjust(gutter)
     blank = " " * gutter
@@ -138,6 +144,7 @@ def rows_of(bubble: Bubble, width: int) -> list[Line]:
     beside = width >= MARGIN_FROM and bool(bubble.margin)
     aside = min(max(width // 3, 22), 38) if width >= MARGIN_FROM else 0
     room = max(width - gutter - 4 - (aside + 2 if aside else 0), 8)
+    room = min(room, READING) if spaced else room
     text = wrap(bubble.text + (" ▍" if bubble.streaming else ""), room)
     notes = wrap_line(bubble.margin, aside) if beside else []
     rows: list[Line] = []
@@ -148,6 +155,9 @@ def rows_of(bubble: Bubble, width: int) -> list[Line]:
             note = notes[y] if y < len(notes) else ()
             spans += [("  ", "plain"), *note, (" " * max(aside - width_of(note), 0), "plain")]
         rows.append(tuple(spans))
+    if spaced:
+        between: Line = ((blank, "dim"), (" ▏ ", tone))
+        rows = [row for said in rows for row in (said, between)]
     if bubble.margin and not beside:
         rows += [
             ((blank, "dim"), (" ▏ ", tone), *spans) for spans in wrap_line(bubble.margin, max(width - gutter - 4, 8))

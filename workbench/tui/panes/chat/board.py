@@ -11,7 +11,7 @@ from textual.strip import Strip
 from workbench.tui.panes.chat import view
 from workbench.tui.panes.chat.layout import Lines, Wrapper, changed, shares
 from workbench.tui.widgets.safe import Line, Span, Toned, fit_line, width_of
-from workbench.tui.widgets.scrolling import ScrolledText
+from workbench.tui.widgets.scrolling import ScrolledText, place_of, row_at
 
 SEPARATOR: Span = ("│", "dim")
 
@@ -67,9 +67,14 @@ class Board(Toned, ScrolledText, can_focus=True):
         """How often new text was laid out (tests bound it)."""
 
     @property
+    def _longest(self) -> Lines:
+        """The column with the most rows."""
+        return max(self.columns, key=lambda c: len(c.rows), default=Lines())
+
+    @property
     def height(self) -> int:
         """Rows of the longest column."""
-        return max((len(c.rows) for c in self.columns), default=0)
+        return len(self._longest.rows)
 
     def show(self, talk: view.Talk, count: int, *, aligned: bool) -> None:
         """Show the first `count` columns of the talk."""
@@ -122,9 +127,17 @@ class Board(Toned, ScrolledText, can_focus=True):
 
     def on_resize(self) -> None:
         """Wrap again."""
-        self._widths = []
+        self.relay()
+
+    def relay(self) -> None:
+        """Wrap again, for another width or the reading mode; whoever has scrolled up stays at the same message."""
+        pinned = self._pinned
+        place = place_of(self._longest.starts, self.height, self.scroll_offset.y)
+        self._widths, self._wrapper.spaced = [], self.spaced
         talk, count, aligned = self._talk
         self.show(talk, count, aligned=aligned)
+        if not pinned:
+            self.scroll_to(y=row_at(self._longest.starts, self.height, place), animate=False)
 
     def render_line(self, y: int) -> Strip:
         """Line API: one row of all columns."""

@@ -29,11 +29,15 @@ class Lines:
 class Wrapper:
     """Wraps columns at their widths; what is finished is wrapped once."""
 
+    spaced: bool = False
+    """Double-spaced, for the reading mode."""
     _kept: dict[tuple[int, int], tuple[Said, int, bool, Rows]] = field(default_factory=dict)
 
     def lay(self, columns: Sequence[Column], widths: Sequence[int], *, aligned: bool, masked: bool) -> list[Lines]:
         """The columns at these widths; `aligned` starts message n on the same row in all of them."""
         blocks = [self._blocks(column, width, masked) for column, width in zip(columns, widths, strict=True)]
+        if self.spaced:
+            blocks = [[double_spaced(rows) for rows in column] for column in blocks]
         most = max(map(len, blocks), default=0)
         heights = [max((len(b[n]) for b in blocks if n < len(b)), default=0) for n in range(most)]
         return [_stacked(b, heights if aligned else [len(rows) for rows in b]) for b in blocks]
@@ -75,6 +79,11 @@ def message_rows(said: Said, width: int, *, masked: bool = False) -> Rows:
     parts = [part for note in notes for part in note.split(" · ") if part]
     rows += [((BAR, tone), (fit(row, room).rstrip(), "dim")) for row in _filled(parts, room)]
     return (*rows, ())
+
+
+def double_spaced(rows: Rows) -> Rows:
+    """A line with nothing but the bar after every line of a message."""
+    return tuple(row for said in rows for row in ((said, said[:1]) if said and said[0][0] == BAR else (said,)))
 
 
 def _filled(parts: Sequence[str], width: int) -> list[str]:

@@ -266,17 +266,12 @@ class DialoguesPane(Reviewing, Pane):
         """Read the list anew; the row under the cursor stays where it is."""
         self._search()
 
-    def action_unreviewed(self) -> None:
-        """On to the next one that nobody has reviewed."""
+    def action_unreviewed(self, by: int) -> None:
+        """On, or back, to the nearest one that nobody has reviewed."""
+        table = self.query_one("#dialogues-list", VirtualTable)
         if found := self._found:
-            at = self.query_one("#dialogues-list", VirtualTable).cursor
-            self.run("next", lambda: view.unreviewed(self.home, found, at), self._go_unreviewed)
-
-    def _go_unreviewed(self, at: int | None) -> None:
-        if at is None:
-            self.shell.say("every dialogue in this list has been reviewed", tone="good")
-        else:
-            self.query_one("#dialogues-list", VirtualTable).go(at)
+            at = table.cursor
+            self.run("next", lambda: view.unreviewed(self.home, found, at, by), lambda to: self.go_to_open(table, to))
 
     def _go_to(self, dialogue_id: str) -> None:
         """Put the cursor on a dialogue; where the filter hides it, the filter goes."""

@@ -28,7 +28,7 @@ from workbench.store.rows import DialogueRow, Json
 from workbench.store.workflows import get_workflow, workflows
 from workbench.tui.effects import reader
 from workbench.tui.widgets.messages import bubbles
-from workbench.tui.widgets.review import MARKS
+from workbench.tui.widgets.review import MARKS, nearest
 from workbench.tui.widgets.safe import Line, Span, line
 from workbench.tui.widgets.table import Row
 from workbench.tui.widgets.transcript import Bubble
@@ -300,18 +300,16 @@ def others(home: Home, dialogue_id: str, reviewer: str = "") -> list[str]:
     return [*ids[at + 1 :], *ids[:at]]
 
 
-def unreviewed(home: Home, found: Found, after: int) -> int | None:
-    """The place of the next dialogue in the list that nobody has reviewed."""
-    rec, n = reader(home), len(found.rowids)
-    order: list[int] = [*range(after + 1, n), *range(after + 1)]
-    for start in range(0, n, 500):
-        part = order[start : start + 500]
+def unreviewed(home: Home, found: Found, at: int, by: int) -> int | None:
+    """The place in the list of the nearest dialogue after (`by` 1) or before (-1) this one that nobody has reviewed."""
+    rec = reader(home)
+
+    def are_open(part: Sequence[int]) -> list[bool]:
         rows = {row.rowid: row for row in dialogue_rows(rec, [found.rowids[i] for i in part])}
-        for at in part:
-            row = rows.get(found.rowids[at])
-            if row and row.decision is None:
-                return int(at)
-    return None
+        known = [rows.get(found.rowids[i]) for i in part]
+        return [row is not None and row.decision is None for row in known]
+
+    return nearest(found.count(), at, by, are_open)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from workbench.text import clean_line
 from workbench.tui.effects import reader
 from workbench.tui.format import dollars
 from workbench.tui.widgets.messages import spoken
+from workbench.tui.widgets.review import nearest
 from workbench.tui.widgets.safe import Line, Span, line
 from workbench.tui.widgets.table import Row
 from workbench.tui.widgets.transcript import Bubble
@@ -58,6 +59,19 @@ class Behind:
         parts += [f"deviation {f.deviation}"] if f.deviation else []
         parts += [f"up to {f.most:g}"] if f.most is not None else []
         return " · ".join(parts)
+
+
+def unreviewed(home: Home, list_: Behind, at: int, by: int) -> int | None:
+    """The place in the list of the nearest conversation after or before this one that nobody has reviewed."""
+    rec = reader(home)
+
+    def are_open(part: Sequence[int]) -> list[bool]:
+        rows = {row.rowid: row for row in conversation_rows(rec, [list_.found.rowids[i] for i in part])}
+        decided = votes(rec, "conversation", [row.id for row in rows.values()])
+        known = [rows.get(list_.found.rowids[i]) for i in part]
+        return [row is not None and not decided.get(row.id) for row in known]
+
+    return nearest(list_.count(), at, by, are_open)
 
 
 def find(home: Home, figure: Figure, judge: str, selected: str | None) -> Behind:

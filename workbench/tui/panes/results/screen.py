@@ -408,6 +408,13 @@ class ResultsPane(Reviewing, Pane):
 
         self.run("start", lambda: evaluating.start(self.home, values), begun)
 
+    def action_unreviewed(self, by: int) -> None:
+        """On, or back, to the nearest conversation that nobody has reviewed."""
+        table = self.query_one("#behind", VirtualTable)
+        found, at = table.source, table.cursor
+        if isinstance(found, behind.Behind):
+            self.run("next", lambda: behind.unreviewed(self.home, found, at, by), lambda to: self.go_to_open(table, to))
+
     def action_differ(self) -> None:
         """All conversations, where the agents differ, where the judges differ."""
         self.state = states.differing(self.state)
