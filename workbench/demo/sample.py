@@ -114,8 +114,10 @@ def _fill(rec: Record, workflow: Workflow, dialogues: int, conversations: int, s
     base = [(d, space.rank(d.path)) for d in (write(workflow, s) for s in scenarios)]
     put_dialogues(rec, (_entry(*base[i % len(base)], i, rng, start) for i in range(dialogues)))
     put_reviews(rec, _reviews(base[0][0].workflow_id, dialogues, rng, start))
-    for i in range(conversations):
-        _live(rec, base[i % len(base)][0], i, start)
+    for first in range(0, conversations, 1000):
+        with rec.write():
+            for i in range(first, min(first + 1000, conversations)):
+                _live(rec, base[i % len(base)][0], i, start)
 
 
 def _entry(dialogue: Dialogue, rank: int, number: int, rng: Random, start: float) -> DialogueEntry:
