@@ -41,7 +41,7 @@ from workbench.store.scenarios import put_scenarios
 from workbench.store.verdicts import put_measures, put_verdicts
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.load import load_workflow
-from workbench.workflow.model import Workflow
+from workbench.workflow.model import SPLITS, Workflow
 from workbench.workflow.paths import PathSpace
 
 WORKFLOWS = {"travel_booking": 0.5, "zoom_support": 0.2, "insurance_claims": 0.3}
@@ -123,7 +123,7 @@ def _fill(rec: Record, workflow: Workflow, dialogues: int, conversations: int, s
 def _entry(dialogue: Dialogue, rank: int, number: int, rng: Random, start: float) -> DialogueEntry:
     """A copy with a booking number of its own in the user's words; 1% are quarantined."""
     workflow = dialogue.workflow_id
-    split = rng.choices(("train", "dev", "test"), (90, 6, 4))[0]
+    split = rng.choices(SPLITS, (90, 6, 4))[0]
     scenario = replace(dialogue.scenario, id=_key(workflow, "scenario", number), split=split)
     messages = tuple(
         replace(m, text=f"{m.text} My number is {number:06d}.") if i == 1 else m

@@ -18,6 +18,7 @@ from workbench.tui.watch import Changed
 from workbench.tui.widgets.scrolling import ScrolledText
 
 if TYPE_CHECKING:
+    from workbench.tui.jump import Jump
     from workbench.tui.shell import Workbench
 
 
@@ -25,6 +26,7 @@ class Commands(App[int], inherit_bindings=False):
     """The `action_…` methods of the scope `app`."""
 
     state: AppState
+    jump: Jump | None
 
     async def perform(self: Workbench, action: Action) -> None:  # type: ignore[misc]
         """Do an action by its entry in the registry, as its key would."""

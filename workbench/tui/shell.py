@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -36,9 +36,6 @@ from workbench.tui.watch import Changed, Watcher
 from workbench.tui.widgets.bars import Keys, Status, StatusLine, Tabs
 from workbench.tui.widgets.safe import CleanFilter, SafeText
 from workbench.tui.widgets.timeline import Timeline
-
-if TYPE_CHECKING:
-    from workbench.tui.jump import Jump
 
 LEAST = (60, 20)
 DIGITS = "12345"
@@ -82,7 +79,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
         self._welcome = welcome
         self._watcher = Watcher(home, self) if watch else None
         self._remember = remember
-        self.jump: Jump | None = None
+        self.jump = None
         self._stale: dict[str, frozenset[str]] = {}
         self._status = Status()
         self._unsaved: Timer | None = None
