@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_show_and_errors(home: Home) -> None:
     job = start(home, "count", to=1)
     wait(home, job.id, timeout=60)
     shown = json.loads(CliRunner().invoke(group, ["set", job.id, "--json"], obj=home).output)
-    assert shown == {"concurrency": None, "paused": False, "budget": None, "batch": False, "retries": 0}
+    assert shown == asdict(Settings())
     for wrong in ({"concurrency": 0}, {"budget": -1.0}, {"budget": float("nan")}):
         with pytest.raises(UserError):
             change_job(home, job.id, wrong)
