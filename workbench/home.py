@@ -1,10 +1,20 @@
-"""Where things made at run time lie: `runs/` under the home folder, private to its owner."""
+"""Where things made at run time lie: `runs/` under the home folder, private to its owner or shared with a group.
+
+Files and folders take after the folder they are made in: one that a group may write (`workbench share`) gets 0660 and
+2770, any other 0600 and 0700, whatever the umask.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+PRIVATE = (0o600, 0o700)
+SHARED = (0o660, 0o2770)
+"""Modes of files and folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,46 @@ class Home:
     def make(self) -> Home:
         """Create the folders (0700) if they are missing and return self."""
         for folder in (self.root, self.jobs, self.models, self.state):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
         return self
+
+    @property
+    def shared(self) -> bool:
+        """Whether a group works in it."""
+        return is_shared(self.root)
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether the group may write in `folder`; False if it is not there."""
+    try:
+        return bool(folder.stat().st_mode & stat.S_IWGRP)
+    except OSError:
+        return False
+
+
+def open_private(file: Path, flags: int) -> int:
+    """A descriptor of `file`, which is made if it is missing (for writing, with `flags` of os.open besides)."""
+    handle = os.open(file, flags | os.O_CREAT, PRIVATE[0])
+    if is_shared(file.parent):
+        with suppress(OSError):  # another member's file has its mode already
+            os.fchmod(handle, SHARED[0])
+    return handle
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it; one that is there stays as it is."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=PRIVATE[1])
+        if is_shared(folder.parent):
+            folder.chmod(SHARED[1])
+
+
+def umask_in(folder: Path) -> int:
+    """The umask under which libraries make their files there."""
+    return 0o007 if is_shared(folder) else 0o077
 
 
 def find_home(option: str | None = None) -> Home:

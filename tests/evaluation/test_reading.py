@@ -19,7 +19,6 @@ from workbench.evaluation.assess import Assessor
 from workbench.evaluation.bounds import check_bounds, parse_bound
 from workbench.evaluation.cost import agent_cost, busy_seconds
 from workbench.evaluation.economy import economy
-from workbench.evaluation.export import defused
 from workbench.evaluation.latex import escape
 from workbench.evaluation.pictures import Dot, curves, scatter
 from workbench.evaluation.plan import plan_of
@@ -38,6 +37,7 @@ from workbench.store.conversations import ConversationFilter, conversation_rows,
 from workbench.store.record import Record
 from workbench.store.rows import ConversationRow, MessageRow, VerdictRow
 from workbench.store.verdicts import put_verdicts
+from workbench.text import cell
 from workbench.workflow.hashing import digest
 
 HARSH, MILD = "llm:acme/harsh", "llm:acme/mild"
@@ -253,7 +253,7 @@ def test_hostile_words_stay_words() -> None:
     assert "<script" not in drawn
     assert "\x1b" not in drawn
     assert "\\input" not in escape(evil)
-    assert [defused(v) for v in ("=1+1", "@x", "\tx", "-2", -2, "fine")] == ["'=1+1", "'@x", "'\tx", "'-2", -2, "fine"]
+    assert [cell(v) for v in ("=1+1", "@x", "\tx", "-2", -2, "fine")] == ["'=1+1", "'@x", "'\tx", "'-2", -2, "fine"]
 
 
 def test_machine_time_is_the_time_in_which_something_ran() -> None:

@@ -60,6 +60,7 @@ def examine(home: Home) -> list[Finding]:
         _machine,
         _gpu,
         _disk,
+        _access,
         _keys,
         _terminal,
     )
@@ -155,6 +156,22 @@ def _disk(home: Home) -> Iterator[Finding]:
     remote = is_network(folder)
     yield Finding("WD042", "file system", "warning" if remote else "ok", file_system(folder) or "unknown",
                   "a network file system: use this home from one machine only" if remote else "")  # fmt: skip
+
+
+def _access(home: Home) -> Iterator[Finding]:
+    from workbench.sharing import access
+
+    if not home.root.is_dir():
+        return
+    found = access(home)
+    who = f"shared with the group {found.group}" if found.shared else "its owner alone"
+    again = "workbench share" if found.shared else "workbench share --private"
+    if odd := found.others or found.closed:
+        what = "open to more people" if found.others else "closed to the group"
+        yield Finding("WD043", "access", "warning", f"{who}, but {len(odd)} of {found.files:,} files are {what}",
+                      f"run: {again} (the first: {odd[0]})")  # fmt: skip
+    else:
+        yield Finding("WD043", "access", "ok", who)
 
 
 def _keys(_: Home) -> Iterator[Finding]:

@@ -40,6 +40,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "config": ("config", "Show the settings in force and where they come from."),
     "pack": ("pack:pack", "Carry runs, data sets and comparisons to another machine in one file."),
     "unpack": ("pack:unpack", "Take in a file made by `pack`."),
+    "share": ("share", "Open this home to a group of reviewers, or close it again."),
     "prune": ("pack:prune", "Delete checkpoints and folders that nothing refers to."),
 }
 """Noun → (module or module:attribute, one-line help). `workbench -h` reads this table and imports none of them."""

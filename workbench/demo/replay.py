@@ -14,11 +14,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from workbench.agents.replay import paced
 from workbench.demo.recording import RecordedJob, Recording
-from workbench.home import Home
+from workbench.home import Home, make_folder, open_private
+from workbench.jobs.folder import write_json
 from workbench.store.carry import TABLES, RowDict
 from workbench.store.record import Record, connect
 
@@ -212,28 +214,28 @@ class Player:
 
     def _open(self, job: RecordedJob) -> None:
         folder = self._home.jobs / job.id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         told = {**job.job, "created": time.time(), "attempt": 1, "command": None, "cwd": ""}
-        (folder / "job.json").write_text(json.dumps(told))
+        write_json(folder / "job.json", told)
         who = {"attempt": 1, "at": time.time(), "host": "recording", "boot": "-", "pid": 1, "start": "-"}
-        (folder / "heartbeat").touch()
-        (folder / "process.json").write_text(json.dumps(who))
+        _appending(folder / "heartbeat").close()
+        write_json(folder / "process.json", who)
         self._running[job.id] = time.monotonic()
 
     def _write(self, job: str, event: Mapping[str, Any]) -> None:
         line = json.dumps({**event, "t": time.time()}, sort_keys=True)
-        with (self._home.jobs / job / "events.jsonl").open("a") as events:
+        with _appending(self._home.jobs / job / "events.jsonl") as events:
             events.write(line + "\n")
 
     def _log(self, job: str, text: str) -> None:
-        with (self._home.jobs / job / "log.txt").open("a") as log:
+        with _appending(self._home.jobs / job / "log.txt") as log:
             log.write(text)
 
     def _close(self, job: RecordedJob) -> None:
         result = job.done.get("result") or {}
         self._write(job.id, {"type": "done", "result": result})
         done = {"attempt": 1, "at": time.time(), "state": job.done.get("state", "done"), "result": result}
-        (self._home.jobs / job.id / "done.json").write_text(json.dumps(done))
+        write_json(self._home.jobs / job.id / "done.json", done)
         self._running.pop(job.id, None)
 
     def _beat(self) -> None:
@@ -242,6 +244,10 @@ class Player:
             if now - last > _BEAT:
                 os.utime(self._home.jobs / job / "heartbeat")
                 self._running[job] = now
+
+
+def _appending(file: Path) -> TextIO:
+    return open(open_private(file, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8")
 
 
 def _knots(demo: RecordedJob) -> list[tuple[float, float]]:

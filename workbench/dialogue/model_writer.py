@@ -166,7 +166,7 @@ def read_whole(text: str, turns: Sequence[Turn]) -> tuple[Message, ...]:
         entries = json.loads(_without_fence(text))["messages"]
         numbers = [entry["n"] for entry in entries]
         texts: dict[int, Any] = {entry["n"]: entry["text"] for entry in entries}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError('it is not JSON of the form {"messages": [{"n": 1, "text": "…"}]}') from None
     if sorted(numbers, key=str) != sorted(range(1, len(turns) + 1), key=str):
         raise ValueError(f"it must hold each of the messages 1 to {len(turns)} once, not {len(numbers)} messages")

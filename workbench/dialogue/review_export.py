@@ -15,7 +15,7 @@ from workbench.store.dialogues import get_dialogue
 from workbench.store.record import Record
 from workbench.store.reviews import hidden_from, review_states, reviews
 from workbench.store.rows import MessageRow, ReviewRow, SubjectKind
-from workbench.text import clean, clean_line
+from workbench.text import cell, clean_line
 
 COLUMNS = (
     "kind",
@@ -32,13 +32,6 @@ COLUMNS = (
     "review",
     "settles",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-
-
-def safe_cell(text: str) -> str:
-    """`text` for a spreadsheet: cleaned, and with an apostrophe before what would be read as a formula."""
-    text = clean(text)
-    return "'" + text if text.lstrip().startswith(_FORMULA) else text
 
 
 def when(at: float) -> str:
@@ -57,7 +50,7 @@ def to_csv(rows: Iterable[ReviewRow], states: dict[str, str]) -> str:
             r.subject_kind, r.subject_id, state, r.reviewer, r.decision, ", ".join(r.tags), r.note, when(r.created),
             r.subject_hash, r.copy_id or "", r.undoes or "", r.id, "yes" if r.settles else "",
         )  # fmt: skip
-        writer.writerow([safe_cell(cell) for cell in cells])
+        writer.writerow([cell(text) for text in cells])
     return out.getvalue()
 
 

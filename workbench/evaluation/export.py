@@ -12,6 +12,7 @@ from typing import Any
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.record import Record
 from workbench.store.verdicts import measures, verdicts
+from workbench.text import cell
 
 _KEPT = ("judge", "criterion", "score", "evidence", "rubric_hash", "rep")
 
@@ -53,8 +54,8 @@ def write_csv(rec: Record, comparison_id: str, file: Path) -> None:
     names = list(dict.fromkeys(key for row in flat for key in row))
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
-        writer.writerow([defused(name) for name in names])
-        writer.writerows([defused(row.get(name)) for name in names] for row in flat)
+        writer.writerow([cell(name) for name in names])
+        writer.writerows([cell(row.get(name)) for name in names] for row in flat)
 
 
 def write_parquet(rec: Record, comparison_id: str, file: Path) -> None:
@@ -65,11 +66,6 @@ def write_parquet(rec: Record, comparison_id: str, file: Path) -> None:
     flat = [_flat(row) for row in conversation_rows(rec, comparison_id)]
     names = list(dict.fromkeys(key for row in flat for key in row))
     Dataset.from_list([{name: row.get(name) for name in names} for row in flat]).to_parquet(str(file))
-
-
-def defused(value: object) -> object:
-    """A spreadsheet would run a text that begins like a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from workbench.evaluation.plan import EvaluationPlan, comparison_id, plan_of, ro
 from workbench.evaluation.services import Services, services_for
 from workbench.evaluation.simulation import Simulation
 from workbench.evaluation.summary import summarise
-from workbench.home import Home
+from workbench.home import Home, make_folder
 from workbench.jobs.context import JobContext
 from workbench.jobs.folder import take
 from workbench.models.ledger import BudgetSpent
@@ -114,7 +114,7 @@ def frozen_set(rec: Record, workflow: Workflow, plan: EvaluationPlan) -> Design:
 def alone(home: Home, comparison: str) -> Iterator[None]:
     """One process at a time on a comparison, whatever its command was. Raises UserError if another is at it."""
     folder = home.root / "comparisons"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder)
     handle = take(folder / f"{comparison}.lock", 1.0)
     if handle is None:
         raise UserError(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.home import Home
+from workbench.home import Home, open_private
 from workbench.jobs.events import EventWriter
 from workbench.jobs.settings import Settings, read_settings
 
@@ -115,7 +115,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:
-        os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))
+        os.close(open_private(self._file, os.O_WRONLY))
         self._thread.start()
         return self
 

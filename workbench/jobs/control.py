@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from workbench.home import Home
 from workbench.jobs.events import Event, newest_events, read_events
-from workbench.jobs.folder import Job, job_folder, read_identity, read_job, read_json, take, write_json
+from workbench.jobs.folder import Job, ask_to_stop, job_folder, read_identity, read_job, read_json, take, write_json
 from workbench.jobs.launcher import reap
 from workbench.jobs.states import ENDED, JobStatus, State, job_state, job_status
 
@@ -26,7 +26,7 @@ def stop(home: Home, job_id: str, kill_after: float | None = GRACE_SECONDS) -> J
     job = read_job(job_folder(home, job_id))
     if job_state(job)[0] in ENDED:
         return job_status(job)
-    (job.folder / "stop").touch(mode=0o600)
+    ask_to_stop(job.folder)
     _signal(job, signal.SIGTERM)
     if kill_after is None:
         return job_status(job)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from workbench.home import open_private
 from workbench.store.encode import to_json
 
 Event = dict[str, Any]
@@ -26,7 +27,7 @@ class EventWriter:
     """The one writer. Every event is a single write; may be used from several threads."""
 
     def __init__(self, file: Path) -> None:
-        self._handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+        self._handle = open_private(file, os.O_RDWR | os.O_APPEND)
         self._lock = threading.Lock()
         size = os.fstat(self._handle).st_size
         self._torn = size > 0 and os.pread(self._handle, 1, size - 1) != b"\n"

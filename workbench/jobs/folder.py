@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.home import Home
+from workbench.home import Home, open_private
 from workbench.jobs.identity import Identity
 from workbench.text import clean_line
 
@@ -100,7 +100,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """A small JSON file; {} if it is missing or is no JSON object."""
     try:
         data = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -109,7 +109,7 @@ def write_json(file: Path, data: Mapping[str, object]) -> None:
     """Replace a small JSON file as a whole, safely against a power cut; readers see the old or the new one."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        with open(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        with open(open_private(part, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as out:
             json.dump(data, out, sort_keys=True, indent=1)
             out.flush()
             os.fsync(out.fileno())
@@ -117,6 +117,11 @@ def write_json(file: Path, data: Mapping[str, object]) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Leave the file that asks the job in `folder` for a clean end."""
+    os.close(open_private(folder / "stop", os.O_WRONLY))
 
 
 def read_identity(data: Mapping[str, Any]) -> Identity | None:
@@ -130,7 +135,7 @@ def read_identity(data: Mapping[str, Any]) -> Identity | None:
 @contextlib.contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Hold the lock file, waiting for it."""
-    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    handle = open_private(file, os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -143,7 +148,7 @@ def take(file: Path, patience: float) -> int | None:
 
     The system gives it back when the process ends, however it ends.
     """
-    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    handle = open_private(file, os.O_RDWR)
     deadline = time.monotonic() + patience
     while True:
         try:

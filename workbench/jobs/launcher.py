@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.home import Home
-from workbench.jobs.folder import Job, job_folder, locked, read_job, write_job, write_json
+from workbench.home import Home, make_folder, open_private
+from workbench.jobs.folder import Job, job_folder, locked, read_job, read_json, write_job, write_json
 from workbench.jobs.identity import identity
 from workbench.jobs.kinds import child_environment, kind_of
 from workbench.jobs.settings import FILE as SETTINGS
@@ -56,14 +56,17 @@ def launch(
     _refuse_secrets(args)
     job_id = digest([kind, args])
     folder = home.make().jobs / job_id
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder)
     with locked(folder / "launch.lock"):
         if settings:
             change_settings(folder, settings)
-        if (folder / "job.json").exists():
-            return _again(home, read_job(folder), anyway=False)
-        own = None if command is None else tuple(word.replace("{folder}", str(folder)) for word in command)
-        return _start(home, Job(job_id, kind, title, args, folder, time.time(), 0, own, os.getcwd()))
+        try:
+            known = read_job(folder)
+        except UserError:  # none, or a damaged one: what is to be done is known, so it is written anew
+            own = None if command is None else tuple(word.replace("{folder}", str(folder)) for word in command)
+            made = Job(job_id, kind, title, args, folder, time.time(), _last_attempt(folder), own, os.getcwd())
+            return _start(home, made)
+        return _again(home, known, anyway=False)
 
 
 def resume(home: Home, job_id: str, *, anyway: bool = False) -> Job:
@@ -90,6 +93,12 @@ def _again(home: Home, job: Job, anyway: bool) -> Job:
     if now.state in ("queued", "running", "stopping") or finished:
         return replace(job, joined=True)
     return _start(home, job)
+
+
+def _last_attempt(folder: Path) -> int:
+    """The newest attempt that left a trace; 0 if there was none."""
+    told = (read_json(folder / name).get("attempt") for name in ("launched.json", "process.json", "done.json"))
+    return max((number for number in told if isinstance(number, int)), default=0)
 
 
 def _start(home: Home, job: Job) -> Job:
@@ -141,7 +150,7 @@ def _noting_exit(command: list[str], job: Job) -> list[str]:
 
 def _spawn(command: list[str], job: Job) -> subprocess.Popen[bytes]:
     cwd = job.cwd if Path(job.cwd).is_dir() else None
-    log = os.open(job.folder / "log.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    log = open_private(job.folder / "log.txt", os.O_WRONLY | os.O_APPEND)
     try:
         child = subprocess.Popen(
             command,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.home import Home
+from workbench.home import Home, umask_in
 from workbench.jobs.context import Heartbeat, JobContext, Stopped
 from workbench.jobs.events import EventWriter
 from workbench.jobs.folder import Job, read_job, take, write_json
@@ -30,7 +30,7 @@ _RESERVE = 1 << 16
 
 def main(folder: Path) -> int:
     """Do the job in `folder`; returns the exit code (0 done or stopped, 1 failed, 3 somebody else is at it)."""
-    os.umask(0o077)
+    os.umask(umask_in(folder))
     if take(folder / "lock", _PATIENCE) is None:
         print("another process of this job is still running; it goes on alone", file=sys.stderr)
         return 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
@@ -54,6 +55,11 @@ _JSON = {
     "path", "nodes", "deviations", "checks", "provenance", "data", "tags", "manifest", "recipe", "summary", "config",
     "totals", "evidence", "detail", "canonical", "about", "agents", "conversations",
 }  # fmt: skip
+
+
+_FOLDERS = {"runs": ("id", "job_id"), "jobs": ("id",), "chats": ("id",), "chat_votes": ("job",)}
+"""Columns that lead to a job's folder: nothing but a job's id may stand there, no path."""
+_FOLDER = re.compile(r"[0-9a-f]{8,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,9 @@ def _checked(rec: Record, table: str, row: RowDict) -> RowDict:
             raise UserError(
                 f"a row of {table} has an impossible value in {name}: the file is damaged or was tampered with"
             )
+    for name in _FOLDERS.get(table, ()):
+        if row[name] is not None and not _FOLDER.fullmatch(str(row[name])):
+            raise UserError(f"a row of {table} is refused: its {name} names no job but a place of its own")
     return {name: row[name] for name in columns}
 
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from workbench.errors import UserError
+from workbench.home import open_private
 
 
 def scripts() -> tuple[str, ...]:
@@ -53,7 +54,7 @@ def refuse_newer(found: int, known: int, file: Path) -> None:
 def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
     part = copy.with_name(copy.name + ".part")
     part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    os.close(open_private(part, os.O_EXCL | os.O_WRONLY))
     target = sqlite3.connect(part)
     try:
         connection.backup(target)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,7 +26,7 @@ from typing import IO, Any
 
 from workbench import __version__
 from workbench.errors import UserError
-from workbench.home import Home
+from workbench.home import PRIVATE, SHARED, Home, is_shared, make_folder, open_private
 from workbench.store import migrations
 from workbench.store.carry import (
     TABLES,
@@ -44,12 +47,17 @@ from workbench.store.record import Record
 from workbench.text import clean_line
 
 FORMAT = 1
-_STATE_FILES = {"lock", "launch.lock", "heartbeat", "stop", "process.json", "launched.json", ".reserve", "server.json"}
+_STATE_FILES = {"lock", "launch.lock", "heartbeat", "stop", "process.json", "launched.json", ".reserve", "server.json",
+                "token", "live.json"}  # fmt: skip
 """What says how a job is faring on this machine: means nothing on another one."""
 _HEAVY = {"checkpoints"}
 _STORED = {".safetensors", ".gguf", ".zst", ".gz", ".png"}
 _MEMBER = re.compile(r"jobs/([0-9a-f]{8,64})/([^\\\0]+)")
+_OWN = "workbench."
 _KIND = re.compile(r"[a-z][a-z0-9_-]*")
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, NotImplementedError, RuntimeError,
+           ValueError, OverflowError, struct.error)  # fmt: skip
+"""What reading a damaged zip may raise."""
 _LONGEST_LINE = 64 << 20
 BULK = ("scenarios", "dialogues", "conversations", "messages", "verdicts", "measures", "calls")
 """Tables of which there is a row or more for every dialogue or conversation."""
@@ -141,7 +149,7 @@ def unpack(rec: Record, home: Home, file: Path, *, cold: bool = False) -> Carrie
                 )
                 for job in brought:
                     (Path(waiting) / job).rename(home.jobs / job)
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _BROKEN as error:
         raise UserError(f"{clean_line(str(file))} is no pack or is damaged ({clean_line(str(error), 80)})") from error
     return Carried(counts, brought, file.stat().st_size, kept)
 
@@ -226,8 +234,8 @@ def _settle(file: Path, home: Home) -> None:
         name = hashlib.file_digest(source, "sha256").hexdigest()[:16]
         os.fsync(source.fileno())
     folder = home.root / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file.chmod(0o600)
+    make_folder(folder)
+    file.chmod((SHARED if is_shared(folder) else PRIVATE)[0])
     file.replace(folder / f"{name}.parquet")
 
 
@@ -319,8 +327,8 @@ def _extract_folders(
 
 
 def _extract(zip_: zipfile.ZipFile, name: str, sha256: str, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    make_folder(target.parent)
+    handle = open_private(target, os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW)
     with open(handle, "wb") as out, zip_.open(name) as source:
         found, _ = _copy(source, out)
     if found != sha256:
@@ -332,11 +340,16 @@ def _disarm(folder: Path) -> None:
     file = folder / "job.json"
     try:
         job = json.loads(file.read_text("utf-8"))
-        kind = job["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        kind, args = job["kind"], job["args"]
+        probe = args.get("probe") or _OWN
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"the pack's job {folder.name} has no readable job.json") from error
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
         raise UserError(f'the pack\'s job {folder.name} is refused: "{clean_line(str(kind), 60)}" is no kind of job')
+    if not str(probe).startswith(_OWN):
+        raise UserError(
+            f'the pack\'s job {folder.name} is refused: it names code of its own, "{clean_line(str(probe), 60)}"'
+        )
     file.write_text(json.dumps({**job, "command": None, "cwd": ""}, sort_keys=True, indent=1), "utf-8")
 
 

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 from workbench.errors import UserError
-from workbench.home import Home
+from workbench.home import Home, open_private
 from workbench.store import migrations
 from workbench.store.encode import from_json, to_json
 from workbench.store.locality import is_network
@@ -84,7 +84,8 @@ class Record:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Reads in the block see the record as it was at its beginning, whatever others write meanwhile."""
-        self.connection.execute("BEGIN")
+        with self._told():
+            self.connection.execute("BEGIN")
         try:
             yield
         finally:
@@ -92,15 +93,18 @@ class Record:
 
     def stream(self, sql: str, arguments: Sequence[object] = ()) -> Iterator[Row]:
         """The rows of a SELECT one by one, with the memory of one."""
-        return iter(self.connection.execute(sql, arguments))
+        with self._told():
+            yield from self.connection.execute(sql, arguments)
 
     def query(self, sql: str, arguments: Sequence[object] = ()) -> list[Row]:
         """All rows of a SELECT."""
-        return self.connection.execute(sql, arguments).fetchall()
+        with self._told():
+            return self.connection.execute(sql, arguments).fetchall()
 
     def one(self, sql: str, arguments: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT, or None."""
-        row: Row | None = self.connection.execute(sql, arguments).fetchone()
+        with self._told():
+            row: Row | None = self.connection.execute(sql, arguments).fetchone()
         return row
 
     def rowids(self, sql: str, arguments: Sequence[object] = ()) -> array[int]:
@@ -108,7 +112,8 @@ class Record:
 
         SQLite hands them over as one JSON text: twice as fast as a row at a time.
         """
-        found = self.connection.execute(f"SELECT json_group_array(rowid) FROM ({sql})", arguments).fetchone()
+        found = self.one(f"SELECT json_group_array(rowid) FROM ({sql})", arguments)
+        assert found is not None, "an aggregate has a row"
         return array("q", from_json(found[0]))
 
     def window(
@@ -159,6 +164,15 @@ class Record:
         with self.write():
             return self.connection.executemany(sql, [tuple(row[n] for n in names) for row in batch]).rowcount
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A fault of the file in one line, where the user can mend it."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            _explain(error, self.file)
+            raise
+
     def _begin(self) -> None:
         for attempt in range(_ATTEMPTS):
             try:
@@ -183,10 +197,12 @@ def connect(home: Home, *, readonly: bool = False) -> Record:
         if not file.exists():
             home.make()
         writable = os.access(file if file.exists() else file.parent, os.W_OK) and os.access(file.parent, os.W_OK)
-        if not writable and readonly and file.exists():
-            return Record(_checked(_open(file, "?mode=ro&immutable=1"), file, len(steps)), file)
+        if (
+            not writable and file.exists()
+        ):  # a read-only disk, somebody else's home: writing is refused when it is tried
+            return Record(_checked(_open_to_look(file), file, len(steps)), file)
         if not file.exists():
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            os.close(open_private(file, os.O_RDWR))
         connection = _open(file, "?mode=rw")
         _prepare(connection, file, steps)
     except sqlite3.DatabaseError as error:
@@ -204,6 +220,17 @@ def _open(file: Path, mode: str) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _open_to_look(file: Path) -> sqlite3.Connection:
+    """Where nothing can be written: with what stands in the write-ahead log if SQLite can read it there, else without."""
+    connection = _open(file, "?mode=ro")
+    try:
+        migrations.version(connection)
+        return connection
+    except sqlite3.OperationalError:
+        connection.close()
+        return _open(file, "?mode=ro&immutable=1")
 
 
 def _checked(connection: sqlite3.Connection, file: Path, known: int) -> sqlite3.Connection:
@@ -232,7 +259,7 @@ def _journal(connection: sqlite3.Connection) -> str:
 
 @contextmanager
 def _locked(lock: Path) -> Iterator[None]:
-    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    handle = open_private(lock, os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from workbench.errors import ServiceError
 
 _MARKER = "state.json"
+_GROUPS = "groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def save(
     def write(aside: Path) -> None:
         for name, group in tensors.items():
             save_file({k: t.detach().cpu().contiguous() for k, t in group.items()}, aside / f"{name}.safetensors")
-        (aside / _MARKER).write_text(json.dumps({**state, "step": step}), encoding="utf-8")
+        (aside / _MARKER).write_text(json.dumps({**state, "step": step, _GROUPS: sorted(tensors)}), encoding="utf-8")
 
     write_folder(target, write)
     for old in _complete(folder)[:-keep]:
@@ -50,17 +51,33 @@ def save(
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """The newest complete checkpoint, if any. Leftovers of a write that was cut short are removed, never read."""
+    """The newest whole checkpoint, if any: damaged ones are passed over, leftovers of a write cut short removed."""
     if not folder.is_dir():
         return None
     for leftover in folder.glob(".aside-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    names = _complete(folder)
-    if not names:
+    for name in reversed(_complete(folder)):
+        state = _state_of(folder / name)
+        if state is not None:
+            return Checkpoint(folder / name, int(state["step"]), state)
+        print(f"checkpoint {folder / name} is damaged and passed over", flush=True)
+    return None
+
+
+def _state_of(place: Path) -> Mapping[str, Any] | None:
+    """The state of a checkpoint, None if one of its files is not whole (a disk that lied, a copy that broke off)."""
+    from safetensors import safe_open
+
+    try:
+        for file in place.glob("*.safetensors"):
+            with safe_open(file, framework="pt"):  # compares the length that its header tells with the file's
+                pass
+        state = json.loads((place / _MARKER).read_text(encoding="utf-8"))
+        if not all((place / f"{name}.safetensors").is_file() for name in state.pop(_GROUPS, ())):
+            return None
+        return {**state, "step": int(state["step"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
         return None
-    place = folder / names[-1]
-    state = json.loads((place / _MARKER).read_text(encoding="utf-8"))
-    return Checkpoint(place, int(state["step"]), state)
 
 
 def write_folder(target: Path, write: Callable[[Path], None]) -> None:

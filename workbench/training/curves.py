@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from workbench.home import Home
+from workbench.home import Home, make_folder, open_private
 from workbench.jobs.events import all_events, whole_lines
 
 Axis = Literal["step", "time", "tokens"]
@@ -190,8 +190,9 @@ class CurveReader:
         data = [_VERSION, self._offset, curves, self._last, self._samples, self._mean, self._seen]
         aside = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
         with suppress(OSError):
-            self._memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            aside.write_text(json.dumps(data), encoding="utf-8")
+            make_folder(self._memory.parent)
+            with open(open_private(aside, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as out:
+                json.dump(data, out)
             aside.replace(self._memory)
             self._remembered = self._offset
 

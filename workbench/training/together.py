@@ -22,7 +22,7 @@ from typing import Any
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs.context import JobContext
-from workbench.jobs.folder import read_job
+from workbench.jobs.folder import ask_to_stop, read_job
 from workbench.jobs.kinds import KINDS
 from workbench.jobs.memory_end import killed_since, oom_kills
 from workbench.text import clean_line
@@ -48,7 +48,7 @@ def train_together(ctx: JobContext, processes: int, report: Any) -> dict[str, An
     try:
         for line in child.stdout:
             if ctx.stopping:
-                (ctx.folder / "stop").touch(mode=0o600)
+                ask_to_stop(ctx.folder)
             if not line.startswith(_MARK):
                 print(line, end="", flush=True)
                 last += [line] if line.strip() else []
@@ -107,7 +107,7 @@ def main(folder: Path) -> int:
 
     job, home = read_job(folder), Home(folder.parent.parent)
     first = int(os.environ.get("RANK", "0")) == 0
-    signal.signal(signal.SIGTERM, lambda *_: (folder / "stop").touch(mode=0o600))
+    signal.signal(signal.SIGTERM, lambda *_: ask_to_stop(folder))
 
     def tell(type: str, **data: Any) -> None:
         if first:

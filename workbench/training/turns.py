@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.errors import UserError
+from workbench.home import open_private
 from workbench.training.readings import devices
 
 QUEUE_VARIABLE = "WORKBENCH_QUEUE"
@@ -66,7 +67,7 @@ def _queued(
     ticket = folder / f"{time.time_ns():020d}-{os.getpid()}.ticket"
     try:
         with _locked(folder):
-            mine = os.open(ticket, os.O_CREAT | os.O_RDWR, 0o600)
+            mine = open_private(ticket, os.O_RDWR)
             fcntl.flock(mine, fcntl.LOCK_EX)
         try:
             told = -1
@@ -95,7 +96,7 @@ def _take(folder: Path, cards: Sequence[int], needed: int, held: list[int]) -> t
     taken: list[int] = []
     handles: list[int] = []
     for card in cards:
-        handle = os.open(folder / f"device-{card}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        handle = open_private(folder / f"device-{card}.lock", os.O_RDWR)
         if len(taken) < needed and _try(handle):
             taken.append(card)
             handles.append(handle)
@@ -135,7 +136,7 @@ def _try(handle: int) -> bool:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Tickets are written and looked at one process at a time."""
-    handle = os.open(folder / "queue.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    handle = open_private(folder / "queue.lock", os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

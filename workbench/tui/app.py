@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from workbench.home import Home
+from workbench.home import Home, umask_in
 from workbench.settings import read_config
 from workbench.tui.link import is_slow
 
@@ -34,6 +34,7 @@ def run(
     from workbench.tui.shell import Workbench
     from workbench.tui.state import ChatState
 
+    os.umask(umask_in(home.make().root))  # what the app writes (exports, pictures) is as private as its home
     is_first = not (follow or chat or home.database.exists())
     banner = banner or banner_of(home)
     app = Workbench(home.make(), follow=follow, slow=slow_link, banner=banner, welcome=is_first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from dataclasses import replace
 from functools import cached_property
@@ -106,7 +107,8 @@ class Workbench(Commands, Following, inherit_bindings=False):
 
     @property
     def _file(self) -> Any:
-        return self.home.state / "tui.json"
+        """What the app remembers: in a shared home for each of its users."""
+        return self.home.state / (f"tui-{getpass.getuser()}.json" if self.home.shared else "tui.json")
 
     @cached_property
     def reviewer(self) -> str:

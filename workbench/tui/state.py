@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
 
+from workbench.home import make_folder, open_private
+
 WorkflowView = Literal["outline", "paths", "graph", "ego", "check"]
 VIEWS = get_args(WorkflowView)
 RADIUS = 2
@@ -385,8 +387,9 @@ def save(file: Path, state: AppState) -> None:
     """Write the state so that it is there whole or as it was. A full disk is no reason to end the app."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(state)), "utf-8")
+        make_folder(file.parent)
+        with open(open_private(temporary, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as out:
+            json.dump(asdict(state), out)
         os.replace(temporary, file)
     except OSError:
         with suppress(OSError):

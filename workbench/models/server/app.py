@@ -126,10 +126,17 @@ def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
+def _is_loopback(request: Request) -> bool:
+    """Whether it was asked for by a name that means this machine: a page may have its own name point here."""
+    return request.url.hostname in ("127.0.0.1", "localhost", "::1")
+
+
 async def _body(request: Request) -> object:
-    raw = await request.body()
-    if len(raw) > _BODY_LIMIT:
-        raise Refused(413, f"the body has more than {_BODY_LIMIT >> 20} MiB", "too_large")
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > _BODY_LIMIT:
+            raise Refused(413, f"the body has more than {_BODY_LIMIT >> 20} MiB", "too_large")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -140,6 +147,8 @@ def build_app(service: Service) -> Starlette:
     """The web application for `service`."""
 
     def admit(request: Request) -> None:
+        if "origin" in request.headers or not _is_loopback(request):
+            raise Refused(403, "this server answers programs on its own machine, no web pages", "forbidden")
         if service.token is None:
             return
         given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
@@ -168,7 +177,8 @@ def build_app(service: Service) -> Starlette:
 
     async def refuse(_: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
-        return JSONResponse(error.body(), status_code=error.status)
+        unread = {"connection": "close"} if error.status == 413 else None
+        return JSONResponse(error.body(), status_code=error.status, headers=unread)
 
     routes = [
         Route("/v1/chat/completions", chat, methods=["POST"]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
+from workbench.models.server.asking import ask
 from workbench.models.server.programs import choose_program
 from workbench.text import clean_line
 from workbench.workflow.hashing import digest
@@ -197,8 +197,7 @@ def health(info: ServerInfo, timeout_s: float = 5.0) -> Mapping[str, Any]:
     """
     root = info.url.removesuffix("/v1")
     if info.program == "light" or info.replicas > 1:
-        with urllib.request.urlopen(f"{root}/health", timeout=timeout_s) as answer:
-            found = json.loads(answer.read(1 << 20))
+        found = json.loads(ask(f"{root}/health", timeout_s=timeout_s))
         return found if isinstance(found, dict) else {}
     from workbench.models.server.external import is_up, memory_of, read_load
 

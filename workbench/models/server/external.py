@@ -7,8 +7,6 @@ import os
 import re
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 from workbench.errors import ServiceError
 from workbench.jobs.states import last_log_line
+from workbench.models.server.asking import ask
 from workbench.models.server.programs import Command
 
 _POLL_S = 0.5
@@ -75,9 +74,7 @@ def read_load(url: str, token: str | None = None, timeout_s: float = 5.0) -> Map
 
     Raises OSError if it does not answer.
     """
-    request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {token}"} if token else {})
-    with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-        found = parse_metrics(answer.read(8 << 20).decode("utf-8", "replace"))
+    found = parse_metrics(ask(f"{url}/metrics", token, timeout_s).decode("utf-8", "replace"))
     known = {ours: [found[name] for name in theirs if name in found] for ours, theirs in _GAUGES.items()}
     return {ours: values[0] for ours, values in known.items() if values}
 
@@ -130,7 +127,7 @@ def watch(
 def is_up(url: str, timeout_s: float = 2.0) -> bool:
     """Whether GET `url`/health is answered with 200: not by a server whose engine is loading or has died (503)."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=timeout_s) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.HTTPError):
+        ask(f"{url}/health", timeout_s=timeout_s)
+    except OSError:
         return False
+    return True

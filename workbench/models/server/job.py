@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from workbench.errors import UserError
+from workbench.home import open_private
 from workbench.models.server.memory import check_fits
 from workbench.models.server.programs import LOOPBACK, Program, Serving, choose_program, command_for
 
@@ -228,7 +229,7 @@ def _token(ctx: JobContext) -> str:
 
 def _write_private(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    handle = open_private(aside, os.O_WRONLY | os.O_TRUNC)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     aside.replace(path)

@@ -70,9 +70,8 @@ def read_file(path: Path, format: str | None = None, *, trust: bool = False, nam
         raise UserError(f"{clean_line(str(path), 300)}: cannot be read ({error.strerror})") from None
     try:
         return read_text(text, format or _guess(path, text), wanted)
-    except (UserError, RecursionError) as error:
-        why = str(error) if isinstance(error, UserError) else "nested too deep"
-        raise UserError(f"{clean_line(str(path), 300)}: {why}") from None
+    except UserError as error:
+        raise UserError(f"{clean_line(str(path), 300)}: {error}") from None
 
 
 def read_text(text: str, format: str, name: str) -> Imported:
@@ -80,7 +79,10 @@ def read_text(text: str, format: str, name: str) -> Imported:
     reader = _format(format).read
     if reader is None:
         raise UserError(f"{format} is the workflow format itself: there is nothing to import")
-    return to_workflow(reader(text), format, name)
+    try:
+        return to_workflow(reader(text), format, name)
+    except RecursionError:
+        raise UserError("nested too deep") from None
 
 
 def write(workflow: Workflow, format: str) -> str:

@@ -11,7 +11,7 @@ from workbench.agents.export import FORMS, export
 from workbench.agents.live_client import LiveClient, recorded_events
 from workbench.agents.replay import events_of, paced, priced
 from workbench.errors import UserError
-from workbench.home import Home
+from workbench.home import Home, make_folder
 from workbench.jobs import ENDED, job_folder, resume, status, tail_events
 from workbench.jobs.identity import host
 from workbench.models.open import price_of
@@ -119,7 +119,7 @@ def save(home: Home, job: str) -> str:
     name = next((c.name for c in chats(rec) if c.job == job and c.name), "")
     word = "".join(c if c.isalnum() else "-" for c in name)[:40] or job[:8]
     folder = home.root / "exports"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     for form in FORMS:
         (folder / f"chat-{word}.{form}").write_text(export(held, form, name), "utf-8")
     return f"{folder / f'chat-{word}'}.{{{','.join(FORMS)}}}"
