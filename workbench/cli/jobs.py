@@ -94,10 +94,17 @@ def resume_(home: Home, job: str, anyway: bool, as_json: bool) -> None:
 @click.option("--concurrency", metavar="auto|N", help="Model calls in flight at once; auto adapts to the service.")
 @click.option("--pause/--resume-work", "paused", default=None, help="Begin no new call; what is in flight is finished.")
 @click.option("--budget", type=float, metavar="USD", help="Dollars that the whole job may cost, all attempts together.")
+@click.option("--on", metavar="WHERE", help="Where it works when it is next started: a Ray cluster, or here.")
 @json_option
 @pass_home
 def set_(
-    home: Home, job: str, concurrency: str | None, paused: bool | None, budget: float | None, as_json: bool
+    home: Home,
+    job: str,
+    concurrency: str | None,
+    paused: bool | None,
+    budget: float | None,
+    on: str | None,
+    as_json: bool,
 ) -> None:
     """Change how a job works while it runs (generate, evaluate); without an option, show how it is set."""
     changes: dict[str, object] = {}
@@ -107,6 +114,10 @@ def set_(
         changes["paused"] = paused
     if budget is not None:
         changes["budget"] = budget
+    if on is not None:
+        from workbench.spread.where import parse_where
+
+        changes["on"] = parse_where(on)
     folder = job_folder(home, job)
     made = change_settings(folder, changes) if changes else read_settings(folder)
     emit(made, as_json, lambda s: f"{folder.name}  {_settings(s)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import workbench
-from workbench.errors import UserError
+from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs.context import Stopped
 from workbench.jobs.identity import boot, host
@@ -140,8 +140,10 @@ class Worker:
             if asked.model not in self._attempts:
                 self._attempts[asked.model] = open_attempts(asked.model, Home(self.setup.home))
             outcome = Outcome(await self._attempts[asked.model].complete(asked.request))
-        except UserError as error:
+        except ServiceError as error:
             outcome = Outcome.failed(error)
+        except UserError as error:  # a key or a package that is missing here
+            outcome = Outcome(error=UserError(f"a worker on {host()}: {error}"))
         except Exception as error:
             outcome = Outcome(error=poisoned(error), story=traceback.format_exc())
         self._say(Attempted(call, outcome))
