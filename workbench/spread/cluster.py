@@ -250,10 +250,9 @@ class _Remote:
         return reply
 
     def tell(self, message: ToWorker) -> None:
-        """Send a message, together with whatever else there is to be said by then."""
+        """Send a message, together with whatever else there is to be said by then; it may have to wait for the worker."""
         self._out.append(message)
-        if self._sending is None and self.ready:
-            self._sending = asyncio.create_task(self._send())
+        self._flush()
 
     def end(self) -> None:
         """Kill it."""
@@ -283,7 +282,7 @@ class _Remote:
             self._greet(await soon(self._actor.hello.remote()))
             self.ready = True
             await self.cluster.begun(self)
-            self.tell_waiting()
+            self._flush()
             while True:
                 for message in await soon(self._actor.take.remote()):
                     self._hear(message)
@@ -294,9 +293,8 @@ class _Remote:
         except UserError as error:
             self.cluster.fail(error)
 
-    def tell_waiting(self) -> None:
-        """Send what had to wait for the worker to be there."""
-        if self._out and self._sending is None:
+    def _flush(self) -> None:
+        if self._out and self.ready and self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
     def _greet(self, hello: Hello) -> None:

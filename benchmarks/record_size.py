@@ -1,0 +1,128 @@
+"""Whether a large record is read as quickly as a small one, and what leaving its messages outside SQLite brings.
+
+    python benchmarks/record_size.py [--json] [--quick] [--conversations 50000]
+
+What the panes read, on a record of that many conversations (--quick: 4,000) beside the same on one of 200: the list's row ids with
+its first screen, one agent's conversations, a search in all messages for a word that one of them holds, one conversation whole. Then
+the messages go to Parquet (`pack --cold`), and a conversation is opened from there. Conversations are real ones multiplied
+(`benchmarks/big_record.py`). A million of them (2·10^7 messages) want some 10 GB and an hour before anything is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from big_record import fill
+from common import Finding, seconds, show
+
+from workbench.home import Home
+from workbench.store.carry import Selection
+from workbench.store.cold import cold_files
+from workbench.store.comparisons import put_comparison
+from workbench.store.conversations import (
+    ConversationFilter,
+    conversation_messages,
+    conversation_rowids,
+    conversation_rows,
+)
+from workbench.store.pack import make_cold
+from workbench.store.record import Record, connect
+from workbench.store.rows import ComparisonRow
+
+SMALL, SCREEN, COMPARISON = 200, 60, "5ca1e5ca1e5ca1e0"
+RUNS = 15
+
+
+def measure(large: int) -> Sequence[Finding]:
+    with tempfile.TemporaryDirectory() as folder:
+        small, big = Home(Path(folder) / "small" / "runs"), Home(Path(folder) / "big" / "runs")
+        _fill(small, SMALL)
+        _fill(big, large)
+        with connect(small) as few, connect(big) as many:
+            found = [_beside(name, partial(read, many), partial(read, few), large) for name, read in READS.items()]
+            found += _cold(big, many, large)
+        return found
+
+
+def _list(rec: Record) -> object:
+    return conversation_rows(rec, conversation_rowids(rec)[:SCREEN])
+
+
+def _agent(rec: Record) -> object:
+    return conversation_rows(rec, conversation_rowids(rec, ConversationFilter(agent="oracle"))[:SCREEN])
+
+
+def _search(rec: Record) -> object:
+    found = conversation_rowids(rec, ConversationFilter(text="number 000012"))
+    assert found, "some have this number"
+    return found
+
+
+def _open(rec: Record) -> object:
+    ids = conversation_rowids(rec)
+    (row,) = conversation_rows(rec, ids[len(ids) // 2 : len(ids) // 2 + 1])
+    talk = conversation_messages(rec, row.id)
+    assert len(talk) > 2
+    return talk
+
+
+READS: dict[str, Callable[[Record], object]] = {
+    "the list with its first screen": _list,
+    "one agent's conversations": _agent,
+    "a search in all messages": _search,
+    "one conversation whole": _open,
+}
+
+
+def _beside(name: str, ours: Callable[[], object], theirs: Callable[[], object], large: int) -> Finding:
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(RUNS)]
+    mine, small = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return Finding(f"{name}, of {large:,}", mine * 1e3, "ms", f"of {SMALL}", small / mine)
+
+
+def _cold(home: Home, rec: Record, large: int) -> list[Finding]:
+    before, warm = home.database.stat().st_size, statistics.median(seconds(partial(_open, rec)) for _ in range(RUNS))
+    begin = time.perf_counter()
+    moved = make_cold(rec, home, Selection(comparisons=frozenset({COMPARISON})))
+    spent = time.perf_counter() - begin
+    first, again = seconds(partial(_open, rec)), statistics.median(seconds(partial(_open, rec)) for _ in range(RUNS))
+    file = sum(file.stat().st_size for file in cold_files(rec))
+    return [
+        Finding(f"{moved:,} messages to Parquet", spent, "s"),
+        Finding("the record's file before", before / 1e6, "MB"),
+        Finding("the record's file after", home.database.stat().st_size / 1e6, "MB"),
+        Finding("the messages as Parquet", file / 1e6, "MB"),
+        Finding("one conversation from Parquet, the first time", first * 1e3, "ms", "from SQLite", warm / first),
+        Finding("one conversation from Parquet, its neighbours read", again * 1e3, "ms", "from SQLite", warm / again),
+    ]
+
+
+def _fill(home: Home, count: int) -> None:
+    fill(home, 300, count)
+    with connect(home) as rec:
+        workflow = rec.query("SELECT id FROM workflows LIMIT 1")[0]["id"]
+        put_comparison(rec, ComparisonRow(COMPARISON, workflow, "large", {}, "done"))
+        rec.execute("UPDATE conversations SET comparison_id = ?", (COMPARISON,))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--conversations", type=int, default=50_000)
+    parser.add_argument("--quick", action="store_true", help="4,000 conversations: within a minute")
+    parser.add_argument("--json", action="store_true", help="a list of {name, value, unit, rival, ratio}")
+    given = parser.parse_args()
+    show(measure(4_000 if given.quick else given.conversations), given.json)
+
+
+if __name__ == "__main__":
+    main()
