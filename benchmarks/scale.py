@@ -37,12 +37,12 @@ from workbench.home import Home
 from workbench.jobs.context import JobContext
 from workbench.jobs.events import EventWriter
 from workbench.jobs.settings import Settings
+from workbench.jobs.where import prepare
 from workbench.models.book import CallBook
 from workbench.models.client import ChatMessage, Client, Request
 from workbench.models.ledger import LedgerClient
 from workbench.models.limiter import Limiter, each
 from workbench.models.open import choosing, open_attempts, with_ledger
-from workbench.spread.where import prepare
 from workbench.spread.work import Desk, Here, Place
 from workbench.store.record import connect
 

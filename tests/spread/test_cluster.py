@@ -283,6 +283,40 @@ async def test_the_drivers_memory_does_not_grow_with_the_items(nodes: Nodes, hom
     )  # ten thousand results of a kilobyte each would be more than twice this with their tasks
 
 
+async def test_replicas_on_the_nodes_behind_one_address(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.models.test_replicas import until, words
+    from tests.models.tiny import make_model
+    from workbench.jobs import ENDED, jobs, stop
+    from workbench.models.client import ChatMessage, Request
+    from workbench.models.open import open_client
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    home, folder = Home(tmp_path / "runs").make(), tmp_path / "tiny"
+    make_model(folder)
+    started = words(home, "serve", str(folder), "--replicas", "2", "--on", nodes.address, "--json")
+    replicas = until(
+        lambda: (
+            (found := words(home, "serve", "list", "--json")[0]["replicas"])
+            and all(r["status"] == "ok" for r in found)
+            and found
+        )
+    )
+    assert len({r["url"] for r in replicas}) == 2
+    assert not any("127.0.0.1" in r["url"] for r in replicas)
+    client = open_client(f"local/{folder}", home)
+    for number in range(6):
+        asked = (ChatMessage("system", "You sell trips."), ChatMessage("user", f"I am {number}"))
+        assert (await client.complete(Request(asked, max_tokens=4))).usage.output > 0
+    await client.close()
+    served = [r["served"] for r in words(home, "serve", "list", "--json")[0]["replicas"]]
+    assert sum(served) == 6
+    assert min(served) > 0
+    stop(home, started["job"])
+    until(lambda: all(job.state in ENDED for job in jobs(home, "serve")))
+
+
 def test_an_address_without_a_cluster_is_one_line(home: Home, server: Fake) -> None:
     with pytest.raises(ServiceError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
         generate(home, order_for(server), on="127.0.0.1:9")

@@ -14,8 +14,8 @@ from workbench.evaluation.plan import plan_of
 from workbench.evaluation.run import evaluate
 from workbench.evaluation.services import Services
 from workbench.home import Home
+from workbench.jobs import where
 from workbench.models.client import Reply, Request, Usage
-from workbench.spread import where
 from workbench.spread.work import Here, Poisoned
 from workbench.store.conversations import ConversationFilter, conversations
 from workbench.store.record import connect

@@ -130,7 +130,7 @@ def settings_of(batch: bool, budget: float | None, concurrency: str | None, on: 
     Raises UserError for impossible ones.
     """
     from workbench.jobs.settings import parse_concurrency
-    from workbench.spread.where import parse_where
+    from workbench.jobs.where import parse_where
 
     settings: dict[str, object] = {"batch": batch, "on": parse_where(on)}
     if batch and settings["on"]:

@@ -115,7 +115,7 @@ def set_(
     if budget is not None:
         changes["budget"] = budget
     if on is not None:
-        from workbench.spread.where import parse_where
+        from workbench.jobs.where import parse_where
 
         changes["on"] = parse_where(on)
     folder = job_folder(home, job)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from workbench.cli.output import emit, example, json_option, pass_home, table
+from workbench.errors import UserError
 from workbench.home import Home
 
 
@@ -33,11 +34,23 @@ from workbench.home import Home
     metavar="N",
     help="So many servers behind one address; a conversation stays on one of them.",
 )
+@click.option(
+    "--on", metavar="WHERE", help="With --replicas: on the machines of a Ray cluster (ray://ADDRESS, HOST:PORT)."
+)
 @click.option("--open", "open_", is_flag=True, help="Ask for no bearer token: every user of this machine may call it.")
 @json_option
 @pass_home
 def command(
-    home: Home, model: str, port: int, engine: str, dtype: str, idle: float, replicas: int, open_: bool, as_json: bool
+    home: Home,
+    model: str,
+    port: int,
+    engine: str,
+    dtype: str,
+    idle: float,
+    replicas: int,
+    on: str | None,
+    open_: bool,
+    as_json: bool,
 ) -> None:
     """Serve MODEL (a run, a Hugging Face folder, a GGUF file or a base model) in the background; print its address.
 
@@ -45,6 +58,7 @@ def command(
     server with its load. Callers need the bearer token in the job's file `token`, which only you can read.
     """
     from workbench.jobs import launch
+    from workbench.jobs.where import parse_where
     from workbench.models.server.ensure import model_path, model_title, running_server, serve_args, wait_ready
     from workbench.models.server.look import engine_of, idle_minutes, look
 
@@ -54,7 +68,9 @@ def command(
     path = model_path(home, model)
     args = serve_args(path, engine, dtype=dtype, port=port, private=not open_, idle_minutes=idle)
     if replicas > 1:
-        args["replicas"] = replicas
+        args |= {"replicas": replicas} | ({"on": where} if (where := parse_where(on)) else {})
+    elif on:
+        raise UserError("--on places replicas: say how many (--replicas N)")
     own = port or open_ or replicas > 1
     joined = info = None if own else running_server(home, path, dtype, str(args["program"]))
     if info is None:

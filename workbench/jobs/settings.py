@@ -22,7 +22,7 @@ FILE = "settings.json"
 class Settings:
     """`concurrency`: model calls in flight at once, None adapts. `paused`: begin nothing new. `budget`: US dollars that
     the whole job may cost, all its attempts together, None is no limit. `batch`: use the provider's batch interface.
-    `on`: the cluster that does the work (see `spread.where`), "" is the job's own process; read when it starts.
+    `on`: the cluster that does the work (see `jobs.where`), "" is the job's own process; read when it starts.
     `retries`: how often what could not be used is made anew, altogether.
     """
 

@@ -20,6 +20,7 @@ import workbench
 from workbench.errors import ServiceError, UserError
 from workbench.jobs.context import JobContext, Stopped
 from workbench.jobs.identity import boot, host
+from workbench.jobs.ray_cluster import RayError, connect, cpus, disconnect, kill, soon, start_actor
 from workbench.models.client import Client, Reply, Request
 from workbench.models.ledger import LedgerClient
 from workbench.models.open import open_attempts, price_of
@@ -38,7 +39,6 @@ from workbench.spread.messages import (
     Outcome,
     ToWorker,
 )
-from workbench.spread.ray_cluster import RayError, connect, cpus, disconnect, kill, soon, start_actor
 from workbench.spread.work import Item, Poisoned, Result, Work, poisoned
 from workbench.spread.worker import Setup, Worker
 

@@ -15,9 +15,9 @@ from typing import Protocol, TypeVar
 
 from workbench.errors import ServiceError, UserError
 from workbench.jobs.context import JobContext, Stopped
+from workbench.jobs.where import parse_where, prepare
 from workbench.models.client import Client
 from workbench.models.ledger import LedgerClient
-from workbench.spread.where import parse_where, prepare
 from workbench.text import clean_line
 
 Item = TypeVar("Item", contravariant=True)

@@ -35,7 +35,8 @@ def main(ctx: JobContext) -> dict[str, object]:
     Other args: `name` (the model's name in the protocol), `program` (light, vllm, llama.cpp), `dtype` (auto, bfloat16,
     float32), `idle_minutes` (0: never stop by itself), `cache_mb`, `private` (ask for a bearer token, which lies in
     `token`, mode 0600), `replicas` (above 1: a front before so many servers, which are jobs of their own). A replica has
-    its `front`'s job, ends with it, and is given a `device` (vLLM) or a number of `threads`. Writes
+    its `front`'s job, ends with it, and is given a `device` (vLLM) or a number of `threads`; `on` a cluster they are actors,
+    each at the address `host` of its machine. Writes
     `server.json {url, model, folder, version, program, dtype, private, pid}` when it listens
     and removes it at the end.
     """
@@ -52,6 +53,7 @@ def main(ctx: JobContext) -> dict[str, object]:
         str(args.get("dtype") or "auto"),
         ctx.folder / "token" if token else None,
         str(args["device"]) if "device" in args else None,
+        str(args.get("host") or LOOPBACK),
     )
     if (count := int(args.get("replicas") or 1)) > 1:
         return _serve_front(ctx, program, serving, token, count)
@@ -65,7 +67,7 @@ def _serve_light(ctx: JobContext, program: Program, serving: Serving, token: str
     from workbench.models.server.decoder import dtype_named
     from workbench.models.server.engine import load_engine
 
-    listener = listen(serving.port)
+    listener = listen(serving.port, serving.host)
     set_threads(ctx.args.get("threads"))
     check_fits(serving.model, str(dtype_named(serving.dtype)).removeprefix("torch."))
     engine = load_engine(serving.model, serving.dtype, int(ctx.args.get("cache_mb") or 1024) << 20)
@@ -84,9 +86,9 @@ def _serve_light(ctx: JobContext, program: Program, serving: Serving, token: str
 def _serve_external(ctx: JobContext, program: Program, serving: Serving, token: str | None) -> dict[str, object]:
     from workbench.models.server import external
 
-    with listen(serving.port) as probe:  # closed again at once: the program binds the port itself
+    with listen(serving.port, serving.host) as probe:  # closed again at once: the program binds the port itself
         serving = replace(serving, port=int(probe.getsockname()[1]))
-    url, log = f"http://{LOOPBACK}:{serving.port}", ctx.folder / "log.txt"
+    url, log = f"http://{serving.host}:{serving.port}", ctx.folder / "log.txt"
     orphaned = _orphaned(ctx)
 
     def sleep(seconds: float) -> bool:
@@ -103,13 +105,18 @@ def _serve_external(ctx: JobContext, program: Program, serving: Serving, token: 
 def _serve_front(
     ctx: JobContext, program: Program, serving: Serving, token: str | None, count: int
 ) -> dict[str, object]:
+    from workbench.models.server.cluster_replicas import ClusterFleet
     from workbench.models.server.front import Front, build_front, to_replicas
     from workbench.models.server.replicas import Fleet, replica_args
 
     listener = listen(serving.port)
     port = int(listener.getsockname()[1])
     ctx.stage("load", f"{count} replicas take the weights into memory")
-    fleet = Fleet(ctx, replica_args(ctx.args, program, count, ctx.id), f"serve {serving.name}")
+    fleet: Fleet | ClusterFleet
+    if ctx.args.get("on"):
+        fleet = ClusterFleet(ctx, ctx.args, count)
+    else:
+        fleet = Fleet(ctx, replica_args(ctx.args, program, count, ctx.id), f"serve {serving.name}")
     front = Front(serving.name, fleet.replicas, token)
 
     async def serve() -> str:
@@ -151,7 +158,7 @@ def _announced(ctx: JobContext, program: Program, serving: Serving, pid: int, re
     """`server.json` stands in the job's folder for as long as the server answers."""
     record = ctx.folder / "server.json"
     facts = {
-        "url": f"http://{LOOPBACK}:{serving.port}/v1",
+        "url": f"http://{serving.host}:{serving.port}/v1",
         "model": serving.name,
         "folder": str(serving.model),
         "version": str(ctx.args.get("version", "")),
@@ -163,7 +170,7 @@ def _announced(ctx: JobContext, program: Program, serving: Serving, pid: int, re
         "front": str(ctx.args.get("front") or ""),
     }
     _write_private(record, json.dumps(facts))
-    ctx.stage("serve", f"answering on {LOOPBACK}:{serving.port}")
+    ctx.stage("serve", f"answering on {serving.host}:{serving.port}")
     try:
         yield
     finally:
@@ -174,12 +181,13 @@ def _idle_minutes(ctx: JobContext) -> float:
     return float(ctx.args.get("idle_minutes", IDLE_MINUTES))
 
 
-def listen(port: int) -> socket.socket:
-    """A listening socket on loopback. Raises UserError when the port is taken or not ours to take."""
+def listen(port: int, host: str = LOOPBACK) -> socket.socket:
+    """A listening socket, on loopback unless a cluster wants another address. Raises UserError when the port is taken
+    or not ours to take."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((LOOPBACK, port))
+        listener.bind((host, port))
         listener.listen(128)
     except (OSError, OverflowError) as error:
         listener.close()

@@ -26,7 +26,7 @@ _SLOTS = 8
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What is to be served how. `token_file` (mode 0600) holds the bearer token, None where everyone on loopback may.
-    `device` is the one GPU that it may use, None all of them.
+    `device` is the one GPU that it may use, None all of them. Another `host` than loopback is for replicas on a cluster.
     """
 
     model: Path
@@ -35,6 +35,7 @@ class Serving:
     dtype: str = "auto"
     token_file: Path | None = None
     device: str | None = None
+    host: str = LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def command_for(program: Program, serving: Serving) -> Command:
 
 def _vllm(serving: Serving) -> Command:
     argv = (executable("vllm") or "vllm", "serve", str(serving.model), "--served-model-name", serving.name,
-            "--host", LOOPBACK, "--port", str(serving.port), "--dtype", serving.dtype,
+            "--host", serving.host, "--port", str(serving.port), "--dtype", serving.dtype,
             "--enable-prefix-caching", "--enable-prompt-tokens-details")  # fmt: skip
     token = {"VLLM_API_KEY": serving.token_file.read_text(encoding="utf-8")} if serving.token_file else {}
     device = {"CUDA_VISIBLE_DEVICES": serving.device} if serving.device is not None else {}
@@ -114,7 +115,7 @@ def _vllm(serving: Serving) -> Command:
 
 def _llama_cpp(serving: Serving) -> Command:
     argv = [executable("llama.cpp") or "llama-server", "--model", str(serving.model), "--alias", serving.name,
-            "--host", LOOPBACK, "--port", str(serving.port), "--parallel", str(_SLOTS), "--jinja", "--metrics"]  # fmt: skip
+            "--host", serving.host, "--port", str(serving.port), "--parallel", str(_SLOTS), "--jinja", "--metrics"]  # fmt: skip
     if threads := os.environ.get("WORKBENCH_THREADS"):
         argv += ["--threads", threads]
     if serving.token_file:

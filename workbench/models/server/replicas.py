@@ -15,8 +15,8 @@ from workbench.models.server.programs import Program, gpus
 if TYPE_CHECKING:
     from workbench.jobs.context import JobContext
 
-_LOOK_S = 0.5
-_DEATHS = 3
+LOOK_S = 0.5
+DEATHS = 3
 """Times that a replica is begun again before the front goes on without it."""
 
 
@@ -47,7 +47,7 @@ class Fleet:
         """Note who answers, and begin those again that have died. Raises ServiceError when none is left."""
         while True:
             await asyncio.to_thread(self._look)
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(LOOK_S)
 
     def stop(self) -> None:
         """Stop them all, and wait for their end."""
@@ -72,10 +72,10 @@ class Fleet:
                 replica.info = server_of(now)
                 continue
             replica.info = None
-            if self._deaths[replica.number] < _DEATHS:
+            if self._deaths[replica.number] < DEATHS:
                 self._deaths[replica.number] += 1
                 self._why = now.error or f"replica {replica.number + 1} {now.state}"
                 self.ctx.log(f"replica {replica.number + 1} {now.state}: {now.error or 'no word of why'}; begun again")
                 self._launch(replica.number)
-        if min(self._deaths) >= _DEATHS and not any(replica.info for replica in self.replicas):
+        if min(self._deaths) >= DEATHS and not any(replica.info for replica in self.replicas):
             raise ServiceError(f"all replicas have died again and again, the last: {self._why}")

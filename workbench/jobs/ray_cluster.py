@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from workbench.errors import ServiceError
 from workbench.text import clean_line
 
-__all__ = ["RayError", "connect", "cpus", "disconnect", "kill", "soon", "start_actor"]
+__all__ = ["RayError", "connect", "cpus", "disconnect", "kill", "node_address", "soon", "start_actor", "wait_for"]
 _OBJECT_STORE = 80 << 20
 """Bytes: messages are small, and nothing else is kept there."""
 
@@ -42,16 +42,28 @@ def cpus(most: int) -> int:
     return max(1, min(most, int(ray.cluster_resources().get("CPU", 1))))
 
 
-def start_actor(actor: type, *arguments: object, cpus: float) -> Any:
+def start_actor(actor: type, *arguments: object, cpus: float, gpus: int = 0) -> Any:
     """An actor of the class, spread over the nodes; it may be waiting for its place still. Never restarted by Ray."""
-    made = ray.remote(actor).options(num_cpus=cpus, max_concurrency=8, max_restarts=0, scheduling_strategy="SPREAD")
+    made = ray.remote(actor).options(
+        num_cpus=cpus, num_gpus=gpus, max_concurrency=8, max_restarts=0, scheduling_strategy="SPREAD"
+    )
     return made.remote(*arguments)
+
+
+def node_address() -> str:
+    """The address of the machine that this process runs on, as the others of the cluster reach it."""
+    return str(ray.util.get_node_ip_address())
 
 
 def kill(actor: Any) -> None:
     """End an actor now."""
     if ray.is_initialized():
         ray.kill(actor)
+
+
+def wait_for(references: list[Any], seconds: float) -> None:
+    """Wait until all have come to something, but no longer than so many seconds."""
+    ray.wait(references, num_returns=len(references), timeout=seconds)
 
 
 async def soon(reference: Any) -> Any:
