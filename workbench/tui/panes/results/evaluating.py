@@ -15,6 +15,7 @@ from workbench.home import Home, find_home
 from workbench.jobs.folder import Job
 from workbench.jobs.launcher import launch
 from workbench.jobs.settings import parse_concurrency
+from workbench.jobs.where import parse_where
 from workbench.models.open import check_model, price_of
 from workbench.store.record import connect
 from workbench.store.runs import runs
@@ -65,6 +66,14 @@ def _concurrency_problem(text: str) -> str | None:
     return None
 
 
+def _place_problem(text: str) -> str | None:
+    try:
+        parse_where(text)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def fields(home: Home) -> tuple[Field, ...]:
     """The form's fields; the newest finished run and the oracle are offered."""
     done = [run.name for run in runs(reader(home)) if run.status == "done"] if home.database.exists() else []
@@ -79,6 +88,7 @@ def fields(home: Home) -> tuple[Field, ...]:
         Field("judges", "judges", "rules", "rules (offline), llm:MODEL, claude, gpt-4.1, pair, paper; by commas", check=_judges_problem),
         NumberField("budget", "budget, $", None, "never spends more; empty: no limit", True, least=0),
         Field("concurrency", "calls at once", "auto", "auto, or a number; `jobs set` changes it later", check=_concurrency_problem),
+        Field("on", "done by", "here", "here, ray (a cluster of this machine's cores), ray://ADDRESS or HOST:PORT", check=_place_problem),
         ChoiceField("split", "split", "test", "training scenarios are never used", options=["test", "dev"]),
         NumberField("seed", "seed", 42, "of the scenarios", least=0, whole=True),
         NumberField("hourly_price", "$ an hour", None, "of this machine, to price local models; empty: unknown", True, least=0),
@@ -145,6 +155,7 @@ def command(home: Home, values: Values) -> Sequence[str]:
     words = ["workbench", *place, "evaluate", values["workflow"], "--agents", values["agents"]]
     for name in ("scenarios", "repetitions", "user", "split", "seed", "concurrency"):
         words += [f"--{name}", str(values[name])]
+    words += ["--on", where] if (where := parse_where(values["on"])) else []
     for judge in judges_of(values["judges"]):
         words += ["--judge", judge]
     for name, option in (("hourly_price", "--hourly-price"), ("budget", "--budget")):
@@ -154,6 +165,7 @@ def command(home: Home, values: Values) -> Sequence[str]:
 
 def start(home: Home, values: Values) -> Job:
     """Start the job, or join the one that does the same; the form has shown what it costs."""
-    settings: dict[str, object] = {"batch": False, "concurrency": parse_concurrency(values["concurrency"])}
+    settings: dict[str, object] = {"batch": False, "on": parse_where(values["on"])}
+    settings["concurrency"] = parse_concurrency(values["concurrency"])
     settings |= {"budget": values["budget"]} if values["budget"] is not None else {}
     return launch(home.make(), "evaluate", arguments(values), f"evaluation on {values['workflow']}", settings=settings)
