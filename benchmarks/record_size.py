@@ -35,7 +35,7 @@ from workbench.store.conversations import (
     conversation_rowids,
     conversation_rows,
 )
-from workbench.store.pack import make_cold
+from workbench.store.cooling import make_cold
 from workbench.store.record import Record, connect
 from workbench.store.rows import ComparisonRow
 

@@ -21,8 +21,9 @@ from workbench.store.behind import Figure, behind
 from workbench.store.carry import Selection
 from workbench.store.comparisons import comparisons, set_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversation_rows, conversations
+from workbench.store.cooling import make_cold
 from workbench.store.datasets import dataset_dialogues, datasets
-from workbench.store.pack import BULK, make_cold, pack, unpack
+from workbench.store.pack import BULK, pack, unpack
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from workbench.jobs.prune import Prunable, prunable
 from workbench.jobs.prune import prune as delete
 from workbench.store import connect
 from workbench.store.carry import Selection
+from workbench.store.cooling import make_cold
 from workbench.store.find import Noun, find
-from workbench.store.pack import Carried, make_cold
+from workbench.store.pack import Carried
 from workbench.store.pack import pack as write_pack
 from workbench.store.pack import unpack as read_pack
 

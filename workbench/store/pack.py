@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from workbench import __version__
 from workbench.errors import UserError
-from workbench.home import PRIVATE, SHARED, Home, is_shared, make_folder, open_private
+from workbench.home import Home, make_folder, open_private
 from workbench.store import migrations
 from workbench.store.carry import (
     TABLES,
@@ -35,13 +35,10 @@ from workbench.store.carry import (
     Selection,
     closure,
     column_types,
-    drop_warm,
-    ids_of,
     rows_in,
     rows_out,
-    warm_rows,
 )
-from workbench.store.cold import FOLDER
+from workbench.store.cooling import settle
 from workbench.store.parquet import read_parquet, write_parquet
 from workbench.store.record import Record
 from workbench.text import clean_line
@@ -191,29 +188,6 @@ def _add_parquet(
     return count
 
 
-def make_cold(rec: Record, home: Home, wanted: Selection) -> int:
-    """Take the messages of comparisons and data sets out of the record, into a file under `cold/`; returns how many.
-
-    They still open. The file is there before anything is deleted, and the record's own file shrinks. Raises UserError
-    for a comparison that is not finished.
-    """
-    owners = {
-        "dialogue": ids_of(rec, "SELECT dialogue_id FROM dataset_items WHERE dataset_id IN", wanted.datasets),
-        "conversation": ids_of(rec, "SELECT id FROM conversations WHERE comparison_id IN", wanted.comparisons),
-    }
-    if unfinished := ids_of(rec, "SELECT name FROM comparisons WHERE status <> 'done' AND id IN", wanted.comparisons):
-        raise UserError(
-            f"comparison {sorted(unfinished)[0]} is not finished: its conversations must stay where they are"
-        )
-    with tempfile.TemporaryDirectory(prefix=".cold-", dir=home.root) as folder:
-        file = Path(folder) / "rows"
-        count = write_parquet(file, column_types(rec, "messages"), warm_rows(rec, owners))
-        if count:
-            _settle(file, home)
-            drop_warm(rec, owners)
-    return count
-
-
 def _lay_out(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], home: Home, waiting: Path, file: Path) -> None:
     """Put the pack's messages beside the record."""
     name = "rows/messages.parquet"
@@ -225,18 +199,7 @@ def _lay_out(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], home: Ho
     columns = {"owner_kind", "owner_id", "idx", "role", "text", "data", "created"}
     if any(set(row) != columns for row in read_parquet(waiting / "messages")):
         raise UserError(f"{name} of the pack is damaged")
-    _settle(waiting / "messages", home)
-
-
-def _settle(file: Path, home: Home) -> None:
-    """Give a cold file its place, by the name that its content makes."""
-    with file.open("rb") as source:
-        name = hashlib.file_digest(source, "sha256").hexdigest()[:16]
-        os.fsync(source.fileno())
-    folder = home.root / FOLDER
-    make_folder(folder)
-    file.chmod((SHARED if is_shared(folder) else PRIVATE)[0])
-    file.replace(folder / f"{name}.parquet")
+    settle(waiting / "messages", home)
 
 
 def _add_folder(zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], folder: Path, checkpoints: bool) -> None:
