@@ -21,10 +21,11 @@ PROGRAMS = {
 [ -n "$script" ] || { echo "sbatch: error: no script" >&2; exit 1; }
 (sleep 0.3; SLURM_JOB_ID=8 exec setsid /bin/sh -c "$script") > "$SLURM_OUT" 2>&1 &
 echo "Submitted batch job 8\"""",
-    # `ray job submit --no-wait -- command`: the entry point goes to the cluster as one line of shell
+    # `ray job submit --no-wait -- command`: the words go to the cluster as one line of shell, quoted by list2cmdline
     "ray": """[ "$1 $2" = "job submit" ] || exit 2
 while [ "$1" != "--" ]; do shift; done; shift
-(SLURM_JOB_ID=9 exec setsid /bin/sh -c "$*") > "$SLURM_OUT" 2>&1 &
+line=$(python3 -c 'import subprocess, sys; print(subprocess.list2cmdline(sys.argv[1:]))' "$@")
+(SLURM_JOB_ID=9 exec setsid /bin/sh -c "$line") > "$SLURM_OUT" 2>&1 &
 echo "Job 'raysubmit_1' submitted successfully\"""",
 }
 TEMPLATES = {
