@@ -4,8 +4,8 @@
 
 What the panes read, on a record of that many conversations (--quick: 4,000) beside the same on one of 200: the list's row ids with
 its first screen, one agent's conversations, a search in all messages for a word that one of them holds, one conversation whole. Then
-the messages go to Parquet (`pack --cold`), and a conversation is opened from there. Conversations are real ones multiplied
-(`benchmarks/big_record.py`). A million of them (2·10^7 messages) want some 10 GB and an hour before anything is measured.
+the messages go to Parquet (`pack --cold`), and a conversation is opened from there. Conversations are sample
+data (`workbench record sample`), real words multiplied. A million of them want some 5 GB and an hour before anything is measured.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from big_record import fill
 from common import Finding, seconds, show
 
+from workbench.demo.sample import Amount, make_sample
 from workbench.home import Home
 from workbench.store.carry import Selection
 from workbench.store.cold import cold_files
@@ -34,13 +34,15 @@ from workbench.store.conversations import (
     conversation_messages,
     conversation_rowids,
     conversation_rows,
+    put_conversation,
 )
 from workbench.store.cooling import make_cold
 from workbench.store.record import Record, connect
-from workbench.store.rows import ComparisonRow
+from workbench.store.rows import ComparisonRow, ConversationRow, MessageRow
 
 SMALL, SCREEN, COMPARISON = 200, 60, "5ca1e5ca1e5ca1e0"
 RUNS = 15
+RARE = "quetzalcoatlus"
 
 
 def measure(large: int) -> Sequence[Finding]:
@@ -63,8 +65,8 @@ def _agent(rec: Record) -> object:
 
 
 def _search(rec: Record) -> object:
-    found = conversation_rowids(rec, ConversationFilter(text="number 000012"))
-    assert found, "some have this number"
+    found = conversation_rowids(rec, ConversationFilter(text=RARE))
+    assert len(found) == 1
     return found
 
 
@@ -108,9 +110,11 @@ def _cold(home: Home, rec: Record, large: int) -> list[Finding]:
 
 
 def _fill(home: Home, count: int) -> None:
-    fill(home, 300, count)
+    make_sample(home, Amount(dialogues=300, conversations=count, scenarios=0))
     with connect(home) as rec:
         workflow = rec.query("SELECT id FROM workflows LIMIT 1")[0]["id"]
+        rare = ConversationRow("0ddc0de0", None, "oracle", "oracle", None, workflow, status="done")
+        put_conversation(rec, rare, [MessageRow("agent", f"Our {RARE} flies on Mondays.")])
         put_comparison(rec, ComparisonRow(COMPARISON, workflow, "large", {}, "done"))
         rec.execute("UPDATE conversations SET comparison_id = ?", (COMPARISON,))
 
