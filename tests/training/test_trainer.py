@@ -292,6 +292,16 @@ def test_the_best_may_be_chosen_by_the_probes_pass_rate(tiny: Path, tmp_path: Pa
     assert [e["pass_rate"] for e in events.of("eval")][:3] == [0.0, 0.5, 1.0]
 
 
+def test_patience_by_pass_rate_counts_only_evaluations_that_probe(tiny: Path, tmp_path: Path) -> None:
+    rates = iter([0.0, 0.5, 0.5, 0.5, 1.0])
+    recipe = dataclasses.replace(
+        RECIPE, eval_every=1, probe_every=2, best_by="pass_rate", early_stopping=2, save_every=100
+    )
+    summary, events = run(tiny, tmp_path, recipe, probe=lambda answer: ProbeReport(next(rates), 2))
+    assert (summary.best_step, summary.steps) == (2, 6)
+    assert [e["step"] for e in events.of("eval") if e["best"]] == [2]
+
+
 @pytest.mark.parametrize(
     "change",
     [

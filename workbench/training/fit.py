@@ -52,6 +52,7 @@ def nearest(recipe: Recipe, found: Estimate, base: Path) -> str:
         {"micro_batch_tokens": recipe.max_length},
         {"activation_checkpointing": True},
         {"activation_checkpointing": True, "micro_batch_tokens": smaller},
+        {"activation_checkpointing": True, "weights": "bf16"},
         {"activation_checkpointing": True, "micro_batch_tokens": smaller, "weights": "bf16"},
         {"activation_checkpointing": True, "micro_batch_tokens": smaller, "lora": Lora()},
     ]

@@ -237,14 +237,14 @@ class _Run:
         if probe:
             rate = world.agreed(math.nan if found.pass_rate is None else found.pass_rate, self.device)
             state.pass_rate = None if math.isnan(rate) else rate
-        score = world.agreed(state.dev_loss, self.device)
-        if self.recipe.best_by == "pass_rate" and probe and state.pass_rate is not None:
-            score = -state.pass_rate
-        better = not self.dev or score < state.best_score
-        if better and state.step > 0:
+        passed = state.pass_rate if self.recipe.best_by == "pass_rate" else None
+        score = world.agreed(state.dev_loss if passed is None else -passed, self.device)
+        judged = state.step > 0 and (probe or passed is None)  # between two probes nothing new is known of the rate
+        better = judged and (math.isnan(score) or score < state.best_score)
+        if better:
             state.best_score, state.best_step, state.best_dev_loss, state.stale = score, state.step, state.dev_loss, 0
             self._deploy("best")
-        elif state.step > 0:
+        elif judged:
             state.stale += 1
         state.seconds += time.perf_counter() - began
         self.report(
@@ -254,7 +254,7 @@ class _Run:
             dev_loss=state.dev_loss,
             pass_rate=found.pass_rate,
             pass_n=found.n,
-            best=better and state.step > 0,
+            best=better,
             tokens=state.tokens,
             seconds=state.seconds,
             took=time.perf_counter() - began,
