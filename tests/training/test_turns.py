@@ -32,15 +32,15 @@ def cards(count: int) -> Callable[[], list[Device]]:
 class Waiting(threading.Thread):
     """Somebody who waits for a turn, keeps it until told to go, and writes down its places."""
 
-    def __init__(self, needed: int = 1) -> None:
+    def __init__(self, needed: int = 1, came: int | None = None) -> None:
         super().__init__(daemon=True)
-        self.needed = needed
+        self.needed, self.came = needed, came
         self.places: list[int] = []
         self.cards: tuple[int, ...] | None = None
         self.go = threading.Event()
 
     def run(self) -> None:
-        with turn(self.needed, self.places.append, lambda: time.sleep(0.005)) as self.cards:
+        with turn(self.needed, self.places.append, lambda: time.sleep(0.005), self.came) as self.cards:
             assert self.go.wait(30)
 
     def reach(self, place: int) -> None:
@@ -50,8 +50,8 @@ class Waiting(threading.Thread):
             time.sleep(0.005)
 
 
-def begin(needed: int = 1) -> Waiting:
-    made = Waiting(needed)
+def begin(needed: int = 1, came: int | None = None) -> Waiting:
+    made = Waiting(needed, came)
     made.start()
     return made
 
@@ -78,6 +78,23 @@ def test_jobs_come_to_their_turn_in_the_order_of_their_coming(queue: Path) -> No
     end(third)
     assert third.places == [2, 1, 0]
     assert not list(queue.glob("*.ticket"))
+
+
+def test_jobs_launched_together_take_turns_in_the_order_of_their_launch(queue: Path) -> None:
+    first = begin()
+    first.reach(0)
+    launched = time.time_ns()
+    slow, quick = launched, launched + 1
+    second = begin(came=quick)
+    second.reach(1)
+    third = begin(came=slow)
+    third.reach(1)
+    second.reach(2)
+    end(first)
+    third.reach(0)
+    end(third)
+    second.reach(0)
+    end(second)
 
 
 def test_each_gets_the_gpus_it_needs_and_nobody_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,9 @@ def main(ctx: JobContext) -> dict[str, Any]:
         ctx.sleep(1.0)
         ctx.check()
 
-    with turn(cards_needed(recipe.processes), lambda place: ctx.event("queue", place=place), pause) as cards:
+    file = ctx.folder / "job.json"
+    came = file.stat().st_mtime_ns if file.exists() else None
+    with turn(cards_needed(recipe.processes), lambda place: ctx.event("queue", place=place), pause, came) as cards:
         if cards is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, cards))
         note_run(ctx.home, ctx.id, "running")

@@ -33,16 +33,20 @@ def cards_needed(processes: int) -> int:
 
 
 @contextmanager
-def turn(needed: int, tell: Callable[[int], None], pause: Callable[[], None]) -> Iterator[tuple[int, ...] | None]:
+def turn(
+    needed: int, tell: Callable[[int], None], pause: Callable[[], None], came: int | None = None
+) -> Iterator[tuple[int, ...] | None]:
     """Wait for `needed` GPUs and yield their numbers, or for this machine's processors and yield None.
 
+    `came` is when the job was launched, in nanoseconds since the epoch (None: now): several launched together take their
+    turns in that order, whichever process is quicker to start.
     `tell` gets the place in the queue (1: the next) whenever it changes, and 0 when the turn has come; `pause` is called
     between two looks and may raise to give up. Raises UserError if there are not so many GPUs.
     """
     cards = tuple(device.index for device in devices() if device.gpu)
     if cards and needed > len(cards):
         raise UserError(f"the run wants {needed} GPUs, this machine shows {len(cards)}: set processes to {len(cards)}")
-    with _queued(_folder(), cards or (0,), needed if cards else 1, tell, pause) as taken:
+    with _queued(_folder(), cards or (0,), needed if cards else 1, tell, pause, came or time.time_ns()) as taken:
         yield taken if cards else None
 
 
@@ -61,10 +65,10 @@ def _folder() -> Path:
 
 @contextmanager
 def _queued(
-    folder: Path, cards: Sequence[int], needed: int, tell: Callable[[int], None], pause: Callable[[], None]
+    folder: Path, cards: Sequence[int], needed: int, tell: Callable[[int], None], pause: Callable[[], None], came: int
 ) -> Iterator[tuple[int, ...]]:
     held: list[int] = []
-    ticket = folder / f"{time.time_ns():020d}-{os.getpid()}.ticket"
+    ticket = folder / f"{came:020d}-{os.getpid()}.ticket"
     try:
         with _locked(folder):
             mine = open_private(ticket, os.O_RDWR)
