@@ -305,8 +305,12 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10, help="steps to time after two to warm up")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the recipe")
     parser.add_argument("--no-trl", action="store_true", help="leave TRL out")
+    parser.add_argument("--quick", action="store_true", help="the tiny shape, two steps, without TRL: runs anywhere")
     parser.add_argument("--json", action="store_true", help="a list of {name, value, unit, rival, ratio}")
-    return parser.parse_args(words)
+    chosen = parser.parse_args(words)
+    if chosen.quick:
+        chosen.shape, chosen.steps, chosen.no_trl = ["tiny"], 2, True
+    return chosen
 
 
 def settings(pairs: list[str]) -> dict[str, Any]:

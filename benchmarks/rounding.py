@@ -33,14 +33,15 @@ RECIPE = Recipe(
 ROUNDINGS: tuple[Rounding, ...] = ("stochastic", "kahan", "nearest")
 
 
-def dev_loss(base: Path, rounding: Rounding | None, steps: int, recipe: Recipe = RECIPE) -> float:
-    """The held-out loss after so many steps; `rounding` None is fp32 masters."""
+def dev_loss(base: Path, rounding: Rounding | None, steps: int = STEPS, held_out: int = 16) -> float:
+    """The loss of so many held-out dialogues after so many steps; `rounding` None is fp32 masters."""
     import torch
 
     from workbench.training import network
     from workbench.training.encoding import encode, pack
     from workbench.training.plan import plan
 
+    recipe = RECIPE
     torch.manual_seed(recipe.seed)
     model, tokenizer = network.load(base, recipe)
     held = model
@@ -50,7 +51,7 @@ def dev_loss(base: Path, rounding: Rounding | None, steps: int, recipe: Recipe =
         _take_over(model, held)
     loss, (optimiser,) = network.PackedLoss(model), network.optimisers(held, recipe)
     encoded = [e for e in (encode(d, tokenizer) for d in dialogues(230)) if len(e.ids) <= recipe.micro_batch_tokens]
-    train, dev = encoded[:-16], encoded[-16:]
+    train, dev = encoded[:-held_out], encoded[-held_out:]
     for (micro,) in plan([len(e.ids) for e in train], recipe).steps[:steps]:
         batch = network.tensors(pack([train[i] for i in micro]), torch.device("cpu"))
         (loss(**batch) / len(batch["targets"])).backward()
@@ -79,12 +80,12 @@ def _take_over(model: Any, held: Any) -> None:
 
 def measure(quick: bool) -> list[Finding]:
     """The held-out loss of each, and its ratio to that of fp32 masters."""
-    steps = 2 if quick else STEPS
+    steps, held_out = (1, 2) if quick else (STEPS, 16)
     base = base_model(find_home().make())
-    masters = dev_loss(base, None, steps)
+    masters = dev_loss(base, None, steps, held_out)
     found = [Finding(f"held-out loss after {steps} steps, fp32 masters", masters, "nats")]
     for rounding in ROUNDINGS:
-        loss = dev_loss(base, rounding, steps)
+        loss = dev_loss(base, rounding, steps, held_out)
         found.append(Finding(f"bf16 weights, {rounding}", loss, "nats", "fp32 masters", masters / loss))
     return found
 

@@ -47,10 +47,7 @@ def test_packs_are_full_and_every_token_carries_a_loss() -> None:
 
 
 def test_it_runs_to_the_end_on_the_tiny_shape(capsys: pytest.CaptureFixture[str]) -> None:
-    found = {
-        f.name.split(": ")[1]: f
-        for f in gpu.run(["--shape", "tiny", "--steps", "2", "--no-trl", "--set", "weights=bf16"])
-    }
+    found = {f.name.split(": ")[1]: f for f in gpu.run(["--quick", "--set", "weights=bf16"])}
     speed = found["tokens a second"].value
     assert speed is not None
     assert speed > 0

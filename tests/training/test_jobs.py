@@ -21,6 +21,7 @@ from workbench.store.datasets import put_dataset
 from workbench.store.dialogues import put_dialogue
 from workbench.store.rows import DatasetRow, RunRow
 from workbench.store.runs import get_run, put_run
+from workbench.training.curves import CurveReader
 from workbench.training.export import export_hf
 from workbench.training.launch import find_run, run_folder
 from workbench.training.recipe import Recipe, recipe_dict
@@ -49,10 +50,13 @@ def fill(home: Home) -> str:
 
 
 def test_a_training_job_leaves_a_run_a_model_with_its_card_and_an_export(
-    home: Home, tiny: Path, tmp_path: Path
+    home: Home, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from workbench.training import curves, trainer
     from workbench.training.trainer import main
 
+    monkeypatch.setattr(curves, "_REMEMBER", 0)
+    monkeypatch.setattr(trainer, "_CURVES_EVERY", 1)
     dataset = fill(home)
     folder = home.jobs / ("a" * 16)
     folder.mkdir()
@@ -67,6 +71,7 @@ def test_a_training_job_leaves_a_run_a_model_with_its_card_and_an_export(
         row = get_run(record, folder.name)
     assert row is not None
     assert (row.status, row.summary["steps"]) == ("done", result["steps"])
+    assert CurveReader(home, folder.name)._offset > 0, "the run itself remembers its curves"
     types = {event["type"] for event in read_events(folder / "events.jsonl")[0]}
     assert {"start", "metric", "eval", "sample", "checkpoint", "progress"} <= types
     json.dumps(result)

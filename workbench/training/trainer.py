@@ -13,9 +13,13 @@ from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs.context import JobContext
 from workbench.training.answering import Probe
+from workbench.training.curves import CurveReader
 from workbench.training.launch import changes_of, note_run, run_folder
 from workbench.training.recipe import Recipe, recipe_from
 from workbench.training.turns import cards_needed, turn
+
+_CURVES_EVERY = 500
+"""Steps after which a run folds its own events, some milliseconds' work, so that nobody has to who opens it later."""
 
 
 def main(ctx: JobContext) -> dict[str, Any]:
@@ -46,10 +50,14 @@ def main(ctx: JobContext) -> dict[str, Any]:
 
 
 def _train(ctx: JobContext, recipe: Recipe) -> dict[str, Any]:
+    curves = CurveReader(ctx.home, ctx.id)
+
     def report(type: str, **data: Any) -> None:
         ctx.event(type, **data)
         if type == "metric":
             ctx.progress(data["step"], data["steps"], "steps")
+            if data["step"] % _CURVES_EVERY == 0:
+                curves.catch_up()
 
     base = base_of(ctx.home, ctx.args, recipe)
     if recipe.processes > 1:
