@@ -113,6 +113,23 @@ def test_opened_again_however_long_the_run_little_is_left_to_read(home: Home, mo
     assert max(left) <= 20_000
 
 
+def test_of_a_long_backlog_that_nobody_folded_the_end_is_whole_and_the_rest_is_thinned(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "_BACKLOG", 10_000)
+    found = '{"type":"eval","step":%d,"dev_loss":1.5}\n'
+    size = events(
+        home, *(line(step, 1.0) + (found % step if step % 500 == 0 else "") for step in range(1, 3001))
+    ).stat()
+    read = CurveReader(home, JOB).read().curves
+    steps = [p.step for p in read["loss"]]
+    whole = 10_000 // (size.st_size // 3000 + 1)
+    assert steps[-whole:] == list(range(3001 - whole, 3001))
+    assert len(steps) < whole + 3000 * 10_000 / size.st_size + 20
+    assert steps[0] < 100
+    assert [p.step for p in read["dev_loss"]] == [500, 1000, 1500, 2000, 2500, 3000]
+
+
 def test_a_damaged_memory_is_thrown_away(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "_REMEMBER", 1000)
     events(home, *(line(step, 1.0) for step in range(1, 100)))

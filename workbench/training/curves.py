@@ -2,7 +2,7 @@
 
 Each curve keeps its newest points whole (a resumed run goes back to its checkpoint, so what came after it is taken back) and
 of older ones the lowest and the highest of each bucket, so that spikes stay. What was read is remembered in the home's
-state folder, by the run itself and by whoever looks at it: opening a run of a million steps reads a megabyte at most.
+state folder, by the run itself and by whoever looks at it: opening a run of a million steps reads a quarter of a megabyte.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _WEIGHT = 0.9
 _FROM_METRIC = ("loss", "lr", "grad_norm", "tokens_per_s", "mfu", "step_time", "memory_mb", "cpu", "epoch")
 _FROM_EVAL = ("dev_loss", "pass_rate")
 _KEPT = ("start", "metric", "eval", "checkpoint", "progress", "done", "failed", "stop")
-_REMEMBER = 1 << 20
+_REMEMBER = 1 << 18
+_BACKLOG = 1 << 23
+"""Bytes of steps that are folded whole at once: two seconds' work."""
 _VERSION = 2
 
 
@@ -52,6 +54,7 @@ class Curve:
 
     def __init__(self) -> None:
         self.old: list[tuple[Point, Point]] = []
+        self._flat: list[Point] | None = None
         self.span = 1
         self.tail: list[Point] = []
         self.count = 0
@@ -73,6 +76,7 @@ class Curve:
         if not self.tail:
             while self.old and min(p.step for p in self.old[-1]) >= step:
                 self.old.pop()
+                self._flat = None
 
     def _age(self) -> None:
         """Turn the older half of the tail into buckets, and merge buckets in pairs when there are too many."""
@@ -82,13 +86,13 @@ class Curve:
             self.span *= 2
             pairs = [[p for bucket in self.old[i : i + 2] for p in bucket] for i in range(0, len(self.old), 2)]
             self.old = [_extremes(points) for points in pairs]
+        self._flat = None
 
     def points(self) -> list[Point]:
         """All that is kept, in order."""
-        found: list[Point] = []
-        for low, high in self.old:
-            found += [low] if low == high else sorted((low, high))
-        return found + self.tail
+        if self._flat is None:
+            self._flat = [p for low, high in self.old for p in ([low] if low == high else sorted((low, high)))]
+        return self._flat + self.tail
 
 
 def _extremes(points: list[Point]) -> tuple[Point, Point]:
@@ -144,15 +148,24 @@ class CurveReader:
             self._remember()
 
     def _new_lines(self) -> Iterator[bytes]:
-        """Whole lines from the offset on; progress events are passed over unread."""
+        """Whole lines from the offset on; progress events are passed over unread, and of a run of days that nobody has
+        folded yet (the run itself does, but not one from elsewhere) only every so manieth step until near the end.
+        """
         try:
             with self._events.open("rb") as stream:
-                if stream.seek(0, os.SEEK_END) < self._offset:
+                size = stream.seek(0, os.SEEK_END)
+                if size < self._offset:
                     self._reset()  # another file under the same name
+                every, metrics = max(1, (size - self._offset) // _BACKLOG), 0
                 for line, after in whole_lines(stream, self._offset):
                     self._offset = after
-                    if line and b'"type":"progress"' not in line:
-                        yield line
+                    if not line or b'"type":"progress"' in line:
+                        continue
+                    if every > 1 and after < size - _BACKLOG and b'"type":"metric"' in line:
+                        metrics += 1
+                        if metrics % every:
+                            continue
+                    yield line
         except FileNotFoundError:
             return
 
