@@ -84,12 +84,13 @@ def weak_choices_of(rec: Record, conversation: ConversationRow) -> list[Weak]:
     """What one conversation got wrong; if no hub and no end, the hub choices that its scenario was made to take."""
     if found := _weak(rec, [conversation], measures(rec, conversation.id)):
         return found
-    workflow, hubs = _workflow(rec, conversation), set(_workflow(rec, conversation).hubs)
-    due = (workflow.edge[e] for e in _due(rec, workflow, conversation))
+    workflow = _workflow(rec, conversation)
+    hubs, due = set(workflow.hubs), (workflow.edge[e] for e in _due(rec, workflow, conversation))
     return [Weak(e.id, e.source, 1, 1) for e in due if e.source in hubs]
 
 
 def _weak(rec: Record, held: Sequence[ConversationRow], rows: Iterable[MeasureRow]) -> list[Weak]:
+    """What went wrong in the conversations `held` of one comparison, whose measures are among `rows`."""
     wrong: Counter[tuple[str, str]] = Counter()
     every: Counter[tuple[str, str]] = Counter()
     ends: dict[str, tuple[bool, object]] = {}
@@ -108,14 +109,14 @@ def _weak(rec: Record, held: Sequence[ConversationRow], rows: Iterable[MeasureRo
                 wrong[key] += not choice["right"]
             if not choice["right"]:
                 astray.add(row.conversation_id)
-    for conversation in held:
-        right, expected = ends.get(conversation.id, (True, None))
-        if not right and conversation.id not in astray:
-            workflow = _workflow(rec, conversation)
-            if due := _due(rec, workflow, conversation):
-                key = (due[-1], workflow.edge[due[-1]].source)
-                wrong[key] += 1
-                every[key] = max(every[key], sum(end == expected for _, end in ends.values()))
+    missed = [c for c in held if not ends.get(c.id, (True, None))[0] and c.id not in astray]
+    workflow = _workflow(rec, missed[0]) if missed else None
+    for conversation in missed:
+        if workflow and (due := _due(rec, workflow, conversation)):
+            expected = ends[conversation.id][1]
+            key = (due[-1], workflow.edge[due[-1]].source)
+            wrong[key] += 1
+            every[key] = max(every[key], sum(end == expected for _, end in ends.values()))
     ranked = sorted((key for key in wrong if wrong[key]), key=lambda k: (-wrong[k], -wrong[k] / every[k], k))
     return [Weak(edge, hub, wrong[edge, hub], every[edge, hub]) for edge, hub in ranked]
 
