@@ -72,7 +72,8 @@ def load(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a run's log is for what somebody may want to read later
+    quiet: Any = logging.disable_progress_bar  # a run's log is for what somebody may want to read later
+    quiet()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     attend = attention.choose(AutoConfig.from_pretrained(folder))
     model: Any = AutoModelForCausalLM.from_pretrained(
