@@ -16,7 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.frontier import Frontier, frontier
+from tests.fakes.anthropic_batches import BatchDesk
+from tests.fakes.anthropic_server import app_for
+from tests.fakes.frontier import Frontier, frontier, judge_answer
+from tests.fakes.loopback import serving
+from tests.fakes.openai_server import Act, Fake
 from workbench.home import Home
 from workbench.jobs import ENDED, launch, status, wait
 from workbench.jobs.folder import read_json
@@ -124,6 +128,40 @@ def test_killed_in_the_middle_it_ends_as_if_nothing_had_been(tmp_path: Path, key
     scored = {i: v for i, v in after["verdicts"].items() if v[2] is not None}
     assert scored == {i: before["verdicts"][i] for i in scored}
     assert set(after["verdicts"]) == set(before["verdicts"])  # what could not be had is there, without a number
+
+
+@pytest.mark.parametrize("unheard", [False, True], ids=["sent", "sent and not heard of"])
+def test_a_batch_that_was_sent_before_a_kill_is_fetched_and_never_paid_twice(
+    tmp_path: Path, keys: Callable[[Frontier], None], monkeypatch: pytest.MonkeyPatch, unheard: bool
+) -> None:
+    keys(Frontier())
+    monkeypatch.setenv("WORKBENCH_BATCH_POLL", "0.1")
+    args = {**ARGS, "agents": ["oracle"], "judges": ["rules", f"llm:{CLAUDE}"]}
+    home, desk = Home(tmp_path / "runs"), BatchDesk(polls=1_000_000, http=[Act(hang=True)] if unheard else [])
+    answers = lambda body: judge_answer(body["messages"][0]["content"], False, "", 0.0)[0]  # noqa: E731
+    fake = Fake(script=[Act(finish="end_turn")], answer=answers)
+    with serving(app_for(fake, desk)) as address:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
+        job = launch(home.make(), "evaluate", args, "proof", settings={"batch": True})
+        deadline = time.monotonic() + PATIENCE
+        while not desk.batches or (not unheard and next(iter(desk.batches.values())).polls > 999_998):
+            assert time.monotonic() < deadline, (job.folder / "log.txt").read_text()[-2000:]
+            time.sleep(0.02)
+        os.killpg(int(read_json(job.folder / "process.json")["pid"]), signal.SIGKILL)
+        wait(home, job.id, timeout=PATIENCE)
+        assert status(home, job.id).state == "lost"
+        for batch in desk.batches.values():
+            batch.polls = 1
+        launch(home, "evaluate", args, "proof", settings={"batch": True})
+        assert wait(home, job.id, timeout=PATIENCE).state == "done"
+    assert desk.submitted == 1
+    assert len(fake.bodies) == 3  # one request a conversation, in all
+    with connect(home) as rec:
+        judged = [v for v in verdicts(rec) if v.judge == CLAUDE]
+        paid = [c for c in calls(rec, limit=100) if c.purpose == "judge" and c.error is None]
+    assert len(judged) == 15
+    assert all(v.score is not None for v in judged)
+    assert len(paid) == 3
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import random
@@ -28,8 +29,10 @@ from workbench.evaluation.run import alone, evaluate
 from workbench.evaluation.services import Services
 from workbench.home import Home
 from workbench.jobs.context import Stopped
+from workbench.jobs.settings import Settings
 from workbench.models.client import Client, Reply, Request, Usage
 from workbench.models.ledger import BudgetSpent
+from workbench.models.limiter import Limiter
 from workbench.store import connect
 from workbench.store.comparisons import comparisons, get_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
@@ -182,6 +185,36 @@ async def test_stopped_and_continued_without_repeating_a_call(home: Home, rec: R
     calls = model.calls
     await evaluate(Context(home), rec, plan, opener(model))  # type: ignore[arg-type]
     assert model.calls == calls
+
+
+async def test_it_is_paused_and_throttled_while_it_runs(home: Home, rec: Record) -> None:
+    now = [Settings(concurrency=4)]
+    limiter = Limiter(lambda: now[0])
+
+    class Slow(Model):
+        most = 0
+
+        async def complete(self, request: Request) -> Reply:
+            async with limiter.slot():
+                self.most = max(self.most, limiter.running)
+                if self.calls == 5:
+                    now[0] = Settings(paused=True)
+                return await super().complete(request)
+
+    model = Slow(escalator)
+    services = Services(lambda name, limiter: model, lambda name: limiter)
+    work = asyncio.create_task(evaluate(Context(home), rec, plan_of(args(agents=["compiled:fake"])), services))  # type: ignore[arg-type]
+    while not now[0].paused or limiter.running:
+        await asyncio.sleep(0.01)
+    held = model.calls
+    for _ in range(30):
+        await asyncio.sleep(0.01)
+    assert (model.calls, work.done()) == (held, False)  # nothing new was begun
+    assert 1 < model.most <= 4
+    model.most, now[0] = 0, Settings(concurrency=1)
+    summary: Any = (await work)["summary"]
+    assert (summary["agents"]["compiled"]["n"], summary["agents"]["compiled"]["missing"]) == (14, 0)
+    assert model.most == 1
 
 
 async def test_infrastructure_errors_are_missing_data_and_retried(home: Home, rec: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from tests.fakes.comparison import AGENTS, make_comparison
 from tests.fakes.record import START
 from tests.tui.conftest import HOSTILE, press, screen_text, settle, until
+from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect
 from workbench.store.chat_votes import put_vote
+from workbench.store.comparisons import put_comparison
 from workbench.store.reviews import votes
 from workbench.store.rows import VoteRow
 from workbench.tui import format as formats
@@ -282,13 +285,13 @@ async def test_the_form_starts_the_evaluation_that_its_command_says(
     app = on(judged)
     async with app.run_test(size=SMALL) as pilot:
         await press(pilot, "e")
-        await until(pilot, lambda: "40 conversations to hold" in screen_text(app))
+        await until(pilot, lambda: "200 conversations to hold" in screen_text(app))
         assert "--agents oracle" in " ".join(screen_text(app).split())
         await press(pilot, "enter")
         await until(pilot, lambda: bool(begun))
-        assert (begun[0]["agents"], begun[0]["scenarios"]) == (["oracle"], 40)
+        assert (begun[0]["agents"], begun[0]["scenarios"]) == (["oracle"], 200)
         await press(pilot, "e")
-        await until(pilot, lambda: "40 conversations to hold" in screen_text(app))
+        await until(pilot, lambda: "200 conversations to hold" in screen_text(app))
         await press(pilot, "escape")
         assert len(begun) == 1
 
@@ -299,3 +302,45 @@ def test_the_form_refuses_what_the_command_would() -> None:
     assert evaluating._agents_problem(" , ") is not None
     assert evaluating._judges_problem("rules, pair") is None
     assert evaluating._judges_problem("nobody") is not None
+
+
+async def test_the_form_holds_all_that_the_command_has(judged: Home, tmp_path: Path) -> None:
+    rubric = tmp_path / "mine.yaml"
+    rubric.write_text("name: mine\ninstruction: Judge.\ncriteria:\n  warmth: {question: Kind, anchors: {5: a, 1: b}}\n")
+    values = {f.name: f.value or None for f in evaluating.fields(judged)} | {
+        "agents": "oracle",
+        "scenarios": 12,
+        "limits": "oracle=3",
+        "judges": "rules,claude",
+        "judge_repetitions": 2,
+        "rubric": str(rubric),
+        "batch": "yes",
+        "budget": 5.0,
+    }
+    words = " ".join(evaluating.command(judged, values))
+    for part in ("--limit oracle=3", "--judge-repetitions 2", f"--rubric {rubric}", "--batch", "--budget 5"):
+        assert part in words
+    made = evaluating.arguments(values)
+    assert (made["limits"], made["judge_repetitions"], made["rubric"]) == ({"oracle": 3}, 2, str(rubric))
+    with pytest.raises(UserError, match="AGENT=N"):
+        evaluating.arguments({**values, "limits": "nobody=3"})
+    assert "no rubric" in str(evaluating._rubric_problem("nowhere.yaml"))
+
+
+async def test_a_running_comparison_says_how_much_of_it_there_is(judged: Home) -> None:
+    with connect(judged) as rec:
+        row = view.listing(judged)[0][0]
+        config = {
+            **row.config,
+            "scenario_ids": [str(n) for n in range(50)],
+            "repetitions": 1,
+            "limits": {AGENTS[0]: 20},
+        }
+        put_comparison(rec, replace(row, config=config, status="running", summary={}))
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        shown = screen_text(app)
+        assert "48 of 170 conversations" in shown
+        assert "12 of 20 conversations" in shown
+        assert "judge llm:acme/two 48 judgements" in shown

@@ -85,7 +85,8 @@ def command(
     """
     from workbench.agents.names import parse_name
     from workbench.cli.follow import follow
-    from workbench.evaluation.plan import plan_of
+    from workbench.evaluation.plan import parse_limit, plan_of
+    from workbench.evaluation.rubric import rubric_path
     from workbench.jobs.launcher import launch
     from workbench.workflow.hashing import workflow_hash
     from workbench.workflow.load import load_workflow
@@ -96,10 +97,10 @@ def command(
         "workflow": workflow,
         "workflow_id": workflow_hash(loaded),
         "agents": names,
-        "limits": dict(_limit(text, names) for text in limits),
+        "limits": dict(parse_limit(text, names) for text in limits),
         **rest,
         "judges": list(rest["judges"]),
-        "rubric": absolute(rest["rubric"]),
+        "rubric": rubric_path(rest["rubric"]),
     }
     plan = plan_of(args)
     settings = settings_of(batch, budget, concurrency, on)
@@ -196,23 +197,6 @@ def result_text(result: Mapping[str, Any]) -> str:
             f"\n\n{left} conversations or judgements were broken by infrastructure; the same command retries them alone"
         )
     return told
-
-
-def _limit(text: str, names: list[str]) -> tuple[str, int]:
-    """`AGENT=N`, split at the last equals sign."""
-    agent, _, number = text.rpartition("=")
-    if agent not in names or not number.isdigit() or int(number) < 1:
-        raise UserError(
-            f'--limit "{text}": write AGENT=N with one of the agents ({", ".join(names)}) and a number from 1'
-        )
-    return agent, int(number)
-
-
-def absolute(rubric: str | None) -> str | None:
-    """A rubric's file by its whole path, since the job may run in another folder; a packaged one by its name."""
-    from pathlib import Path
-
-    return str(Path(rubric).expanduser().resolve()) if rubric and Path(rubric).expanduser().is_file() else rubric
 
 
 def _money(dollars: float | None) -> str:

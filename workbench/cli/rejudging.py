@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workbench.cli.evaluate import absolute, confirm, estimate_text, refuse, result_text, settings_of
+from workbench.cli.evaluate import confirm, estimate_text, refuse, result_text, settings_of
 from workbench.cli.output import emit
 from workbench.home import Home
 
@@ -29,6 +29,7 @@ def by_models(
     from workbench.cli.follow import follow
     from workbench.evaluation.preview import preview_judging
     from workbench.evaluation.rejudge import Rejudging
+    from workbench.evaluation.rubric import rubric_path
     from workbench.jobs.launcher import launch
     from workbench.models.open import price_of
     from workbench.store import connect
@@ -36,7 +37,7 @@ def by_models(
     args = {
         "comparison": comparison,
         "judges": list(judges),
-        "rubric": absolute(rubric),
+        "rubric": rubric_path(rubric),
         "repetitions": repetitions,
         "retry_missing": retry_missing,
     }

@@ -67,7 +67,21 @@ class Design:
 
 
 def design(workflow: Workflow, n: int, split: Split, seed: int) -> Design:
-    """`n` scenarios of a split, all different. The same arguments give the same set."""
+    """`n` scenarios of a split, all different. The same arguments give the same set; the last few are remembered."""
+    key = (workflow_hash(workflow), n, split, seed)
+    if key not in _DESIGNED:
+        while len(_DESIGNED) >= _REMEMBERED:
+            _DESIGNED.pop(next(iter(_DESIGNED)), None)
+        _DESIGNED[key] = _made(workflow, n, split, seed)
+    return _DESIGNED[key]
+
+
+_DESIGNED: dict[tuple[str, int, Split, int], Design] = {}
+_REMEMBERED = 4
+"""Sets kept: a form asks for the same one again at every key."""
+
+
+def _made(workflow: Workflow, n: int, split: Split, seed: int) -> Design:
     rng = Random(f"design|{workflow_hash(workflow)}|{n}|{split}|{seed}")
     strata = _strata(workflow)
     balance: Counter[tuple[str, str]] = Counter()

@@ -11,22 +11,26 @@ from workbench.text import clean
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --bar: #2f7d78; --dim: #777; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; vertical-align: top }
-td:last-child { white-space: normal; min-width: 6rem }
+table { border-collapse: collapse; font-size: .87em; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; vertical-align: top }
+th { white-space: normal } th:first-child, td:first-child { position: sticky; left: 0; background: Canvas; padding-left: 0 }
+.long { white-space: normal; min-width: 18rem }
+li, dd, .said > *, .note { overflow-wrap: anywhere }
 figure { margin: .5rem 0 } figcaption { font-weight: 600 }
-.note, dt, figcaption small { color: var(--dim) } svg { max-width: 100% }
+.note, dt, figcaption small { color: var(--dim) } svg { max-width: 100%; height: auto }
 svg text { font: 12px system-ui, sans-serif; fill: currentColor }
 svg .bar { fill: var(--bar) } svg .ink { stroke: currentColor; stroke-width: 1.5 }
 svg .axis { fill: none; stroke: var(--dim) }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(25rem, 1fr)); gap: .5rem 2rem }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(25rem, 100%), 1fr)); gap: .5rem 2rem }
 details { border-bottom: 1px solid var(--line); padding: .3rem 0 } summary { cursor: pointer }
 .said { display: grid; grid-template-columns: 5rem 1fr; gap: .2rem 1rem; margin: .6rem 0 } .said > :nth-child(odd) { color: var(--dim) }
-@media print { details { display: block } }
+@media print { table { font-size: .7em; overflow: visible } th, td { padding: .15rem .3rem } .pictures { break-inside: avoid } }
 """
 
+_LONG = 48
+"""Characters from which a cell may break into lines."""
 Picture = tuple[str, str]
 """Caption and SVG."""
 
@@ -96,8 +100,12 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{_text(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(words: str) -> str:
+    return f"<td{' class=long' if len(words) > _LONG else ''}>{_text(words)}</td>"
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -14,6 +14,8 @@ Bar = tuple[str, float | None, tuple[float, float] | None, float]
 """Label, value, interval, and the value at full length."""
 Points = Sequence[tuple[float, float]]
 _COLOURS = ("#2f7d78", "#c2703d", "#5b6fb5", "#a04c7d", "#7a8b2f", "#8a6d3b")
+_LONGEST = 28
+"""Characters of a name beside a bar."""
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 580, 300, 64, 30, 30, 40
 
 
@@ -29,30 +31,32 @@ class Dot:
 
 def bars(rows: Sequence[Bar], width: int = 220) -> str:
     """Horizontal bars with their intervals as whiskers."""
-    lines = []
+    lines, left = [], _room(label for label, *_ in rows)
     for index, (label, value, interval, full) in enumerate(rows):
         y = 22 * index
-        lines.append(_label(0, y + 14, label))
+        lines.append(_label(0, y + 14, _named(label)))
         if value is None:
-            lines.append(_label(120, y + 14, "–"))
+            lines.append(_label(left, y + 14, "–"))
             continue
-        end = 120 + width * value / full
-        lines.append(f'<rect class="bar" x="120" y="{y + 4}" width="{width * value / full:.1f}" height="13" rx="2"/>')
+        end = left + width * value / full
+        lines.append(
+            f'<rect class="bar" x="{left}" y="{y + 4}" width="{width * value / full:.1f}" height="13" rx="2"/>'
+        )
         if interval:
-            low, high = (120 + width * v / full for v in interval)
+            low, high = (left + width * v / full for v in interval)
             lines.append(f'<line class="ink" x1="{low:.1f}" x2="{high:.1f}" y1="{y + 10.5}" y2="{y + 10.5}"/>')
             end = max(end, high)
         lines.append(_label(end + 6, y + 14, f"{value:.0%}" if full == 1 else f"{value:.2f}"))
-    return _svg(width + 180, 22 * len(rows) + 4, lines)
+    return _svg(left + width + 60, 22 * len(rows) + 4, lines)
 
 
 def distribution(rows: Sequence[tuple[str, Mapping[str, int]]], width: int = 340) -> str:
     """One stacked bar an agent: how often each score was given, from the lowest (dark) to the highest (light)."""
     labels = labels_in_order(label for _, counts in rows for label in counts)
-    lines = []
+    lines, left = [], _room(name for name, _ in rows)
     for index, (name, counts) in enumerate(rows):
-        y, x, total = 22 * index, 120.0, sum(counts.values())
-        lines.append(_label(0, y + 14, name))
+        y, x, total = 22 * index, float(left), sum(counts.values())
+        lines.append(_label(0, y + 14, _named(name)))
         for at, label in enumerate(labels):
             n = counts.get(label, 0)
             part = width * n / total if total else 0
@@ -66,7 +70,7 @@ def distribution(rows: Sequence[tuple[str, Mapping[str, int]]], width: int = 340
                 if part > 24:
                     lines.append(_label(x + 4, y + 14, label))
             x += part
-    return _svg(width + 130, 22 * len(rows) + 4, lines)
+    return _svg(left + width + 10, 22 * len(rows) + 4, lines)
 
 
 def scatter(dots: Sequence[Dot], x_title: str, y_title: str) -> str:
@@ -141,6 +145,15 @@ def _padded(ends: tuple[float, float], pad: float) -> tuple[float, float]:
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _room(names: Iterable[str]) -> int:
+    """Pixels that the longest name takes, left of the bars."""
+    return 10 + 7 * max((len(_named(name)) for name in names), default=0)
+
+
+def _named(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _label(x: float, y: float, words: str, anchor: str = "start") -> str:

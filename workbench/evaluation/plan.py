@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -18,6 +18,7 @@ from workbench.evaluation.rules import JUDGE as RULES
 from workbench.store.datasets import dataset_dialogues
 from workbench.store.find import find
 from workbench.store.record import Record
+from workbench.text import clean_line
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import Split, Workflow
 
@@ -91,6 +92,17 @@ def plan_of(args: Mapping[str, Any]) -> EvaluationPlan:
         raise UserError("an evaluation uses the test or the dev split; training scenarios are known to the agent")
     plan.panel()
     return plan
+
+
+def parse_limit(text: str, agents: Sequence[str]) -> tuple[str, int]:
+    """Read `AGENT=N`, split at the last equals sign: fewer scenarios for a slow or dear agent. Raises UserError."""
+    agent, _, number = text.strip().rpartition("=")
+    if agent not in agents or not number.isdecimal() or int(number) < 1:
+        known = ", ".join(agents)
+        raise UserError(
+            f'limit "{clean_line(text, 80)}": write AGENT=N with one of the agents ({known}) and a number from 1'
+        )
+    return agent, int(number)
 
 
 def scenario_set(rec: Record, workflow: Workflow, plan: EvaluationPlan) -> Design:

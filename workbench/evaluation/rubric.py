@@ -51,6 +51,11 @@ class Rubric:
         return [[c.id, c.title] for c in self.criteria]
 
 
+def rubric_path(name: str | None) -> str | None:
+    """A rubric's file by its whole path, since a job may run in another folder; a packaged one by its name."""
+    return str(Path(name).expanduser().resolve()) if name and Path(name).expanduser().is_file() else name
+
+
 def load_rubric(name: str | None = None) -> Rubric:
     """The packaged rubric (`paper`, also for None), or the YAML file at this path. Raises UserError: what is wrong."""
     packaged = files("workbench.evaluation") / "rubrics" / f"{name or PAPER}.yaml"

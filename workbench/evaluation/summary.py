@@ -234,18 +234,22 @@ def _by_deviation(
 
 
 def _judge(row: JudgeRow, tables: Tables) -> dict[str, Any]:
-    """Who judged, by which rubric, how much is missing; `offline`: rules, no language model and no person."""
-    scored = {c for (_, judge, c), counts in tables.counts.items() if judge == row.judge and set(counts) != {None}}
+    """Who judged, by which rubric, how much is missing; `offline`: rules, no language model and no person.
+
+    What the rules do not judge at all is named in `not_judged` and is not missing.
+    """
+    counts = {key: found for key, found in tables.counts.items() if key[1] == row.judge}
+    scored = {name for (_, _, name), found in counts.items() if set(found) != {None}}
+    left = [name for name in tables.criteria(row.judge) if name not in scored] if scored else ["naturalness"]
+    aside = sum(found[None] for key, found in counts.items() if key[2] in left) if row.judge == JUDGE else 0
     return {
         "name": row.judge,
         "rubric": row.rubric_hash,
         "offline": row.judge == JUDGE,
         "human": row.judge.startswith(HUMAN),
         "n": row.n,
-        "missing": row.missing,
-        "not_judged": [name for name in tables.criteria(row.judge) if name not in scored]
-        if scored
-        else ["naturalness"],
+        "missing": row.missing - aside,
+        "not_judged": left,
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from workbench.store.encode import from_json, to_json
 from workbench.store.messages import conversation_message, message_columns, owned, write_messages
 from workbench.store.record import Record, Row
-from workbench.store.rows import ConversationRow, MessageRow
+from workbench.store.rows import ConversationRow, HeldRow, MessageRow
 from workbench.store.select import Where, order, said
 
 SORTS = {
@@ -70,6 +70,13 @@ def put_conversation_messages(
         for idx, message in enumerate(messages, first)
     ]
     write_messages(rec, rows, "update")
+
+
+def held_counts(rec: Record, comparison_id: str) -> list[HeldRow]:
+    """How far a comparison is, by condition."""
+    sql = """SELECT condition, min(agent) AS agent, sum(status = 'done') AS done, sum(status = 'failed') AS broken
+             FROM conversations WHERE comparison_id = ? GROUP BY condition ORDER BY min(rowid)"""
+    return [HeldRow(**dict(row)) for row in rec.query(sql, (comparison_id,))]
 
 
 def cut_conversation(rec: Record, conversation_id: str, length: int) -> None:

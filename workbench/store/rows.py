@@ -242,6 +242,16 @@ class JudgeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldRow:
+    """How many conversations a comparison holds with one agent: finished ones, and those that infrastructure broke."""
+
+    condition: str
+    agent: str
+    done: int
+    broken: int
+
+
+@dataclass(frozen=True, slots=True)
 class SummaryRow:
     """Scores of one condition on one criterion: `n` with a value, `missing` without, and their mean (None if n = 0)."""
 

@@ -8,8 +8,9 @@ from typing import Any
 from workbench.agents.names import parse_name
 from workbench.errors import UserError
 from workbench.evaluation.judges import judge_models
-from workbench.evaluation.plan import plan_of
+from workbench.evaluation.plan import parse_limit, plan_of
 from workbench.evaluation.preview import preview as look_ahead
+from workbench.evaluation.rubric import PAPER, load_rubric, rubric_path
 from workbench.evaluation.words import dollars
 from workbench.home import Home, find_home
 from workbench.jobs.folder import Job
@@ -20,7 +21,7 @@ from workbench.models.open import check_model, price_of
 from workbench.store.record import connect
 from workbench.store.runs import runs
 from workbench.tui.effects import reader
-from workbench.tui.widgets.fields import ChoiceField, Field, NumberField, Values
+from workbench.tui.widgets.fields import NO, YES, ChoiceField, Field, NumberField, Values
 from workbench.tui.widgets.form import Preview
 from workbench.tui.widgets.safe import line
 from workbench.workflow.hashing import workflow_hash
@@ -74,6 +75,14 @@ def _place_problem(text: str) -> str | None:
     return None
 
 
+def _rubric_problem(text: str) -> str | None:
+    try:
+        load_rubric(text)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def fields(home: Home) -> tuple[Field, ...]:
     """The form's fields; the newest finished run and the oracle are offered."""
     done = [run.name for run in runs(reader(home)) if run.status == "done"] if home.database.exists() else []
@@ -82,10 +91,14 @@ def fields(home: Home) -> tuple[Field, ...]:
     return (
         ChoiceField("workflow", "workflow", workflows[0] if workflows else "", "the procedure", options=workflows),
         Field("agents", "agents", offered, "compiled:RUN, orchestrated:MODEL, in-context:MODEL, oracle; by commas", check=_agents_problem),
-        NumberField("scenarios", "scenarios", 40, "the same for every agent", least=1, most=100_000, whole=True),
+        NumberField("scenarios", "scenarios", 200, "the same for every agent", least=1, most=100_000, whole=True),
+        Field("limits", "fewer for", "", "AGENT=N by commas: fewer scenarios for a slow or dear agent", optional=True),
         NumberField("repetitions", "repetitions", 1, "conversations a scenario", least=1, most=100, whole=True),
         Field("user", "simulated user", "agenda", "agenda (offline) or llm:MODEL"),
         Field("judges", "judges", "rules", "rules (offline), llm:MODEL, claude, gpt-4.1, pair, paper; by commas", check=_judges_problem),
+        NumberField("judge_repetitions", "judgements", 1, "of a conversation by every judge", least=1, most=20, whole=True),
+        Field("rubric", "rubric", "paper", "what models judge by: paper, or a YAML file of yours", check=_rubric_problem),
+        ChoiceField("batch", "batch", NO, "judged through the Message Batches API: half the price, within a day", options=[NO, YES]),
         NumberField("budget", "budget, $", None, "never spends more; empty: no limit", True, least=0),
         Field("concurrency", "calls at once", "auto", "auto, or a number; `jobs set` changes it later", check=_concurrency_problem),
         Field("on", "done by", "here", "here, ray (a cluster of this machine's cores), ray://ADDRESS or HOST:PORT", check=_place_problem),
@@ -99,16 +112,16 @@ def fields(home: Home) -> tuple[Field, ...]:
 def arguments(values: Values) -> dict[str, Any]:
     """The job's arguments, the same as the command's. Raises UserError for a workflow or an agent that is not there."""
     workflow = load_workflow(values["workflow"])
-    plain = ("workflow", "scenarios", "repetitions", "user", "split", "seed", "hourly_price")
+    plain = ("workflow", "scenarios", "repetitions", "judge_repetitions", "user", "split", "seed", "hourly_price")
+    agents = agents_of(values["agents"])
     return {
         **{name: values[name] for name in plain},
         "workflow_id": workflow_hash(workflow),
-        "agents": agents_of(values["agents"]),
-        "limits": {},
+        "agents": agents,
+        "limits": dict(parse_limit(text, agents) for text in (values["limits"] or "").split(",") if text.strip()),
         "name": values["name"] or "",
         "judges": judges_of(values["judges"]),
-        "judge_repetitions": 1,
-        "rubric": None,
+        "rubric": None if values["rubric"] == PAPER else rubric_path(values["rubric"]),
         "retry_missing": False,
         "dataset": None,
     }
@@ -119,12 +132,14 @@ def preview(home: Home, values: Values) -> Preview:
     would fail."""
     plan = plan_of(arguments(values))
     prices = {name: price_of(name, home) for name in plan.models()}
+    batch = values["batch"] == YES
+    judges = plan.panel().judges
     for name, (price, free) in prices.items():
-        check_model(name, home)
+        check_model(name, home, batch=batch and name in judges)
         if values["budget"] is not None and price is None and not free:
             raise UserError(f"the price of {name} is unknown, so a budget cannot be kept: add it to prices.json")
     with connect(home.make()) as rec:
-        found = look_ahead(rec, plan, prices)
+        found = look_ahead(rec, plan, prices, batch=batch)
     lines = [
         line(
             (f"{found.conversations:,}", "strong"),
@@ -156,8 +171,13 @@ def command(home: Home, values: Values) -> Sequence[str]:
     for name in ("scenarios", "repetitions", "user", "split", "seed", "concurrency"):
         words += [f"--{name}", str(values[name])]
     words += ["--on", where] if (where := parse_where(values["on"])) else []
-    for judge in judges_of(values["judges"]):
-        words += ["--judge", judge]
+    words += [
+        word for text in (values["limits"] or "").split(",") if text.strip() for word in ("--limit", text.strip())
+    ]
+    words += [word for judge in judges_of(values["judges"]) for word in ("--judge", judge)]
+    words += ["--judge-repetitions", str(values["judge_repetitions"])] if values["judge_repetitions"] != 1 else []
+    words += ["--rubric", values["rubric"]] if values["rubric"] != PAPER else []
+    words += ["--batch"] if values["batch"] == YES else []
     for name, option in (("hourly_price", "--hourly-price"), ("budget", "--budget")):
         words += [option, f"{values[name]:g}"] if values[name] is not None else []
     return words + (["--name", values["name"]] if values["name"] else [])
@@ -165,7 +185,10 @@ def command(home: Home, values: Values) -> Sequence[str]:
 
 def start(home: Home, values: Values) -> Job:
     """Start the job, or join the one that does the same; the form has shown what it costs."""
-    settings: dict[str, object] = {"batch": False, "on": parse_where(values["on"])}
-    settings["concurrency"] = parse_concurrency(values["concurrency"])
+    settings: dict[str, object] = {
+        "batch": values["batch"] == YES,
+        "on": parse_where(values["on"]),
+        "concurrency": parse_concurrency(values["concurrency"]),
+    }
     settings |= {"budget": values["budget"]} if values["budget"] is not None else {}
     return launch(home.make(), "evaluate", arguments(values), f"evaluation on {values['workflow']}", settings=settings)

@@ -11,18 +11,16 @@ from textual.widget import Widget
 
 from workbench.evaluation.votes import Votes
 from workbench.evaluation.words import judge_on
-from workbench.jobs.folder import Job
 from workbench.store.behind import Differ, Figure
 from workbench.store.rows import ComparisonRow
 from workbench.tui import state as states
 from workbench.tui.format import short
 from workbench.tui.pane import Pane
 from workbench.tui.panes.results import behind, parts, view
+from workbench.tui.panes.results.offering import offer_evaluation
 from workbench.tui.panes.results.votes import VotesScreen, read_votes
 from workbench.tui.state import ResultsState
 from workbench.tui.widgets.chart import Chart
-from workbench.tui.widgets.fields import Field, Values
-from workbench.tui.widgets.form import FormScreen
 from workbench.tui.widgets.review import ReviewBar, Reviewing
 from workbench.tui.widgets.safe import SafeText
 from workbench.tui.widgets.section import Section
@@ -165,7 +163,8 @@ class ResultsPane(Reviewing, Pane):
         table.show(ListSource(rows), ids.index(state.measure) if state.measure in ids else 0)
         most = max((figure.n for figure in matrix.figures.values()), default=0)
         section = self.query_one("#results-matrix", Section)
-        section.put(f"{matrix.title} · n up to {most}, 95% intervals", name="Agents by measure")
+        counted = matrix.progress or f"n up to {most}, 95% intervals"
+        section.put(f"{matrix.title} · {counted}", name="Agents by measure")
         lines = max(self.size.height - (20 if self._tall else 12), 6)
         self.query_one("#results-matrix").styles.height = min(len(rows) + 2, lines) if rows else 4
 
@@ -178,8 +177,7 @@ class ResultsPane(Reviewing, Pane):
             row, name, measure = matrix.comparison, state.view, state.measure
             self.run("part", lambda: parts.read(self.home, row, name, measure), self._put)
         else:
-            later = "tests, controls and the labeller's accuracy come when it is done"
-            self._put(parts.Part("Beside it", matrix.beside or (((later, "dim"),),)))
+            self._put(parts.Part("Beside it", matrix.beside))
 
     def _put(self, part: parts.Part) -> None:
         self._part = part
@@ -372,41 +370,8 @@ class ResultsPane(Reviewing, Pane):
             offer_mending(self, state.selected, state.agent)
 
     def action_evaluate(self) -> None:
-        """The form of an evaluation; its fields are read beside the app, since what they need (numpy) takes time."""
-
-        def offered() -> tuple[Field, ...]:
-            from workbench.tui.panes.results import evaluating
-
-            return evaluating.fields(self.home)
-
-        self.run("form", offered, self._form)
-
-    def _form(self, fields: tuple[Field, ...]) -> None:
-        from workbench.tui.panes.results import evaluating
-
-        home = self.home
-        self.shell.push_screen(
-            FormScreen(
-                "Evaluate agents",
-                fields,
-                run=self.run,
-                preview=lambda values: evaluating.preview(home, values),
-                command=lambda values: evaluating.command(home, values),
-                submit="start",
-            ),
-            self._filled,
-        )
-
-    def _filled(self, values: Values | None) -> None:
-        from workbench.tui.panes.results import evaluating
-
-        if values is None:
-            return
-
-        def begun(job: Job) -> None:
-            self.shell.say(f"evaluation {'joined' if job.joined else 'started'}: job {job.id[:8]}", tone="good")
-
-        self.run("start", lambda: evaluating.start(self.home, values), begun)
+        """The form of an evaluation."""
+        offer_evaluation(self)
 
     def action_unreviewed(self, by: int) -> None:
         """On, or back, to the nearest conversation that nobody has reviewed."""

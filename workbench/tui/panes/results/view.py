@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.evaluation.sections import mark
-from workbench.evaluation.words import FIGURES, TITLES, agents_in_order, criteria_of, judge_on, plain_name
+from workbench.evaluation.words import FIGURES, TITLES, agents_in_order, criteria_of, judge_on, plain_name, planned_of
 from workbench.home import Home
 from workbench.store.comparisons import comparisons, get_comparison
-from workbench.store.rows import ComparisonRow, SummaryRow
+from workbench.store.conversations import held_counts
+from workbench.store.rows import ComparisonRow, HeldRow, SummaryRow
 from workbench.store.verdicts import score_summary
 from workbench.store.workflows import get_workflow
 from workbench.text import clean_line
@@ -60,6 +61,8 @@ class Matrix:
     beside: tuple[Line, ...] = ()
     took: float = 0.0
     """Seconds that reading the scores took."""
+    progress: str = ""
+    """How much is there of what was planned, where that is not all."""
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -144,7 +147,42 @@ def matrix(home: Home, comparison_id: str) -> Matrix | None:
     conditions = tuple(dict.fromkeys(m.condition for m in sorted(means, key=lambda m: _agent_order(row, m))))
     found = sorted({(m.criterion, m.judge) for m in means}, key=_measure_order)
     figures = {(m.criterion, m.judge, m.condition): Figure(m.mean, m.n, m.missing) for m in means}
-    return Matrix(row, title, conditions, {m.condition: m.agent for m in means}, tuple(found), figures, took=took)
+    agents = {m.condition: m.agent for m in means}
+    held = held_counts(rec, comparison_id)
+    so_far = tuple(_so_far(row, held, means))
+    return Matrix(row, title, conditions, agents, tuple(found), figures, so_far, took, progress_of(row, held))
+
+
+def progress_of(row: ComparisonRow, held: Sequence[HeldRow]) -> str:
+    """`37 of 200 conversations` where a comparison has not held all that it was to hold; empty where it has."""
+    named = row.config.get("agents")
+    planned = [planned_of(row.config, str(agent)) for agent in named] if isinstance(named, list) else []
+    whole = sum(n or 0 for n in planned) if planned and None not in planned else None
+    done = sum(h.done for h in held)
+    if whole is None:
+        return "" if row.status == "done" else f"{done:,} conversations so far"
+    return f"{done:,} of {whole:,} conversations" if done < whole else ""
+
+
+def _so_far(row: ComparisonRow, held: Sequence[HeldRow], means: Sequence[SummaryRow]) -> Iterator[Line]:
+    """How far a comparison without a summary is, agent by agent and judge by judge."""
+    yield line(
+        ("means of what there is so far; ", "warn"),
+        ("intervals, tests, controls and the labeller's accuracy come at the end", "dim"),
+    )
+    for h in held:
+        planned = planned_of(row.config, h.agent)
+        broken = f", {h.broken:,} broken by infrastructure" if h.broken else ""
+        yield line(
+            (f"{h.condition} ", "dim"),
+            (f"{h.done:,}", "strong"),
+            f"{f' of {planned:,}' if planned else ''} conversations",
+            (broken, "bad"),
+        )
+    for judge in sorted({m.judge for m in means if m.judge}):
+        per = [m for m in means if m.judge == judge]
+        most = max(sum(m.n + m.missing for m in per if m.criterion == name) for name in {m.criterion for m in per})
+        yield line((f"judge {judge} ", "dim"), (f"{most:,}", "strong"), " judgements")
 
 
 def _summed_up(row: ComparisonRow, title: str) -> Matrix:
@@ -166,7 +204,16 @@ def _summed_up(row: ComparisonRow, title: str) -> Matrix:
         for condition, entry in agents.items():
             _put(figures, measures, row, (name, unit), condition, _cost(entry, name))
     names = {str(c): str(_mapping(e).get("agent", c)) for c, e in agents.items()}
-    return Matrix(row, title, tuple(names), names, tuple(measures), figures, tuple(beside(row.summary)))
+    return Matrix(
+        row, title, tuple(names), names, tuple(measures), figures, tuple(beside(row.summary)), progress=_partly(agents)
+    )
+
+
+def _partly(agents: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same as `progress_of`, of a summary that was made before all was held."""
+    planned = sum(int(e.get("planned") or 0) for e in agents.values())
+    done = sum(int(e.get("n") or 0) for e in agents.values())
+    return f"{done:,} of {planned:,} conversations, 95% intervals" if done < planned else ""
 
 
 def _put(
