@@ -5,8 +5,10 @@
 Reading: a made-up comparison of 200 scenarios × 5 agents × 3 judges is opened as the Results pane opens it (matrix, tests, the
 conversations behind a figure, one of them whole), beside one plain SELECT of its scores; then the same with a million verdicts
 (--quick: 150,000). Running: 200 conversations at concurrency 32 with a server of fixed latency in a process of its own (--quick:
-64), beside a schedule of the same calls that costs nothing. Batching: agent replies of a local model asked for eight at once,
-beside one by one; WORKBENCH_BENCH_MODEL names a Hugging Face folder, else SmolLM2 of this home, else a tiny random model.
+64), every call in the ledger as in a job, beside the ideal schedule of the same conversations' calls (a free slot takes the next
+conversation at once; the time of an emptying queue at the end is in both). The SDK is loaded before the clock starts. Batching:
+agent replies of a local model asked for eight at once, beside one by one; WORKBENCH_BENCH_MODEL names a Hugging Face folder, else
+SmolLM2 of this home, else a tiny random model.
 """
 
 from __future__ import annotations
