@@ -200,7 +200,7 @@ async def test_review_keys_work_on_conversations(judged: Home) -> None:
         with connect(judged) as rec:
             assert set(votes(rec, "conversation", [first, second])) == {first}
         await press(pilot, "escape", "A")
-        assert "People pass or flag" in " ".join(screen_text(app).split())
+        assert "Where they pass or flag" in " ".join(screen_text(app).split())
         assert "human:" in screen_text(app)
 
 
@@ -222,7 +222,7 @@ async def test_a_running_comparison_shows_its_means_so_far(judged: Home) -> None
     app = on(judged)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "right terminal" in screen_text(app))
-        assert "come when it is done" in screen_text(app)
+        assert "means of what there is so far" in screen_text(app)
         await press(pilot, "p")
         assert "comes when the comparison is done" in screen_text(app)
 
