@@ -87,18 +87,19 @@ def figure_of(rec: Record, comparison_id: str, name: str, judge: str | None = No
 
     Raises UserError for a judge who judged nothing here, and for a judge of what is not judged.
     """
-    found = judges(rec, comparison_id)
-    known = list(dict.fromkeys(row.judge for row in found))
     row = get_comparison(rec, comparison_id)
     if row is None or name not in {*CRITERIA, *criteria_of(row.summary), *rubric_titles(row.config)}:
         if judge:
             raise UserError(f"{name} is measured, not judged: leave the judge out")
         return Figure(comparison_id, "cost" if name == "dollars" else name)
-    wanted = judge or (judge_on(row.summary, name) if row.summary else known[0] if known else "rules")
-    if judge and judge not in known:
-        raise UserError(f'no judge "{judge}" in this comparison (there are: {", ".join(known) or "none"})')
     listed = row.summary.get("judges")
     rubrics = {j["name"]: j["rubric"] for j in listed if isinstance(j, Mapping)} if isinstance(listed, list) else {}
+    if not rubrics or (judge and judge not in rubrics):  # of a million verdicts this takes seconds: only if need be
+        known = list(dict.fromkeys(row.judge for row in judges(rec, comparison_id)))
+        if judge and judge not in known:
+            raise UserError(f'no judge "{judge}" in this comparison (there are: {", ".join(known) or "none"})')
+        return Figure(comparison_id, name, judge or (known[0] if known else "rules"))
+    wanted = judge or judge_on(row.summary, name)
     return Figure(comparison_id, name, wanted, rubric=rubrics.get(wanted))
 
 
