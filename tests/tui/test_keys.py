@@ -144,7 +144,7 @@ async def test_u_and_b_pass_over_conversations_with_a_review(app: Workbench) -> 
 
 async def test_nothing_left_is_told(app: Workbench) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
-        await press(pilot, "2", "slash", *"review:pass", "enter", "u")
+        await press(pilot, "2", "a", "slash", *"review:pass", "enter", "u")
         assert "everything in this list has been reviewed" in screen_text(app)
 
 

@@ -99,9 +99,9 @@ class StatusLine(Toned):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Line API: a notice hides the jobs for as long as it stands."""
+        """Line API: a notice has the whole line for as long as it stands."""
         width = self.size.width
-        right = [*self.status.right, (" ", "plain")]
+        right = [] if self.status.notice else [*self.status.right, (" ", "plain")]
         room = max(width - width_of(right) - 1, 0)
         left: list[Span] = [(" ", "plain"), *(self.status.notice or self.status.jobs)]
         kept = self.strip(left, width_of(left)).crop(0, room)
