@@ -11,7 +11,7 @@ import pytest
 from textual.widgets import Input, TextArea
 
 from tests.fakes.record import START, WORKFLOW, sample_dialogue, sample_id
-from tests.tui.conftest import HOSTILE, press, screen_text, settle
+from tests.tui.conftest import HOSTILE, press, screen_text, settle, until
 from workbench.dialogue.generation import Order, keep_workflow, planned_scenarios
 from workbench.dialogue.reviewing import decide, make_plan
 from workbench.dialogue.scripted import write
@@ -238,10 +238,7 @@ def written(home: Home, count: int) -> list[str]:
     return [d.id for d in made]
 
 
-async def test_a_mended_copy_stands_beside_the_original(
-    app: Workbench, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workbench.tui.shell.SAVE_AFTER", 0.001)
+async def test_a_mended_copy_stands_beside_the_original(app: Workbench, home: Home) -> None:
     written(home, 3)
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2", "slash", *"workflow:travel_booking", "enter", "e")
@@ -249,8 +246,8 @@ async def test_a_mended_copy_stands_beside_the_original(
         box.text = "Hello and welcome, how may I help?"
         await press(pilot, "escape", "e")
         assert app.screen.query_one("#say-0", TextArea).text == box.text  # a draft stays
-        kept = load(home.state / "tui.json").dialogues  # and is on the disk as it is typed
-        assert list(kept.mends.values()) == [box.text]
+        text = box.text  # and is soon on the disk, whatever becomes of the app
+        await until(pilot, lambda: list(load(home.state / "tui.json").dialogues.mends.values()) == [text])
         await press(pilot, "ctrl+o")
         with connect(home) as rec:
             row = reviews(rec, reviewer="eve")[-1]
