@@ -68,6 +68,6 @@ def start(home: Home, retry: Retry, typed: str) -> str:
         try:
             settings["budget"] = float(text)
         except ValueError:
-            raise UserError(f'"{typed}": write yes, or the budget of the whole job in dollars') from None
+            raise UserError(f'"{typed}": write yes, or a budget in dollars') from None
     title = f"dialogues for {retry.args.get('workflow', '?')}"
     return launch(home, "generate", retry.args, title, settings=settings).id
