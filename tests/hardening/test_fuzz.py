@@ -28,7 +28,7 @@ def test_every_parser_is_here() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mutated_inputs(name: str) -> None:
-    @settings(max_examples=12, deadline=None, database=None)
+    @settings(max_examples=6, deadline=None, database=None)
     @given(st.integers(0, 2**32))
     def fuzz(seed: int) -> None:
         judge(known()[name], mutated(known()[name].seeds, random.Random(seed)))

@@ -77,6 +77,7 @@ def test_no_pickle_and_no_remote_code() -> None:
                 raise AssertionError(f"{file}:{number}: {line.strip()}")
 
 
+@pytest.mark.long
 def test_models_are_read_from_safetensors_only(tmp_path: Path) -> None:
     """A folder whose weights are a pickle that would write a file when it is loaded."""
     (tmp_path / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 8, '

@@ -22,6 +22,7 @@ _EXTRAS = {"peft": "workbench[lora]"}
 _MENDS = {
     errno.ENOSPC: "the disk is full; free some space (workbench prune --dry-run shows what can go) and run it again",
     errno.EDQUOT: "the disk quota is used up; free some space and run it again",
+    errno.EROFS: "the disk is read-only: what lies there can be looked at; choose another place with --home to work",
     errno.EADDRINUSE: "the port is taken by another program; choose another one, or 0 for any free one",
 }
 

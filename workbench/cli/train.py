@@ -410,9 +410,14 @@ def _figures(job: Any) -> dict[str, Any]:
     }
 
 
+_OF_A_STEP = ("step", "steps", "loss", "lr", "grad_norm", "tokens_per_s")
+
+
 def _event_line(event: Mapping[str, Any]) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(event.get("t", 0)))
     kind = event["type"]
+    if kind == "metric" and not all(isinstance(event.get(k), int | float) for k in _OF_A_STEP):
+        kind = "log"  # of another version, or torn: what it has to say is shown as it is
     if kind == "metric":
         said = (
             f"step {event['step']}/{event['steps']}  loss {event['loss']:.4f}  lr {event['lr']:.1e}  "
@@ -422,7 +427,7 @@ def _event_line(event: Mapping[str, Any]) -> str:
         rate = event.get("pass_rate")
         passed = "" if rate is None else f"  dev paths right {rate:.0%} of {event.get('pass_n')}"
         loss = event.get("dev_loss")
-        said = f"step {event['step']}  held-out loss {_cell(loss)}{passed}{'  (best)' if event.get('best') else ''}"
+        said = f"step {event.get('step')}  held-out loss {_cell(loss)}{passed}{'  (best)' if event.get('best') else ''}"
     else:
         shown = ("text", "error", "step", "path", "device", "precision", "attempt")
         said = f"{kind}  " + "  ".join(f"{k} {event[k]}" for k in shown if event.get(k) is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -114,7 +115,7 @@ def job_status(job: Job) -> JobStatus:
         attempt=job.attempt,
         progress=_progress(progress) if progress else None,
         stage=clean_line(str(last["stage"].get("name", ""))) if "stage" in last else None,
-        eta_s=progress.get("eta_s") if progress and live else None,
+        eta_s=_number(progress.get("eta_s")) if progress and live else None,
         started=mine.get("at"),
         ended=ended if ended is not None or state != "lost" else seen,
         seen=seen,
@@ -200,7 +201,12 @@ def last_log_line(folder: Path) -> str:
 def _progress(event: Mapping[str, Any]) -> Progress:
     known = ("t", "type", "done", "total", "unit", "rate", "eta_s")
     data = {k: v for k, v in event.items() if k not in known}
-    return Progress(event.get("done", 0), event.get("total"), str(event.get("unit", "")), event.get("rate"), data)
+    done, total, rate = (_number(event.get(name)) for name in ("done", "total", "rate"))
+    return Progress(done or 0, total, str(event.get("unit", "")), rate, data)
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _modified(file: Path) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import shutil
 import sqlite3
 import time
 from array import array
@@ -27,6 +28,7 @@ from workbench.store.locality import is_network
 
 BUSY_SECONDS = 30.0
 _ATTEMPTS = 6
+_SIDE_FILES = 1 << 17
 _MOST_INTEGER = 2**63 - 1
 
 Row = sqlite3.Row
@@ -204,7 +206,13 @@ def connect(home: Home, *, readonly: bool = False) -> Record:
         if not file.exists():
             os.close(open_private(file, os.O_RDWR))
         connection = _open(file, "?mode=rw")
-        _prepare(connection, file, steps)
+        try:
+            _prepare(connection, file, steps)
+        except sqlite3.OperationalError:
+            if not _is_full(file):  # not even room for the side files: what is there can still be read
+                raise
+            connection.close()
+            return Record(_checked(_open_to_look(file), file, len(steps)), file)
     except sqlite3.DatabaseError as error:
         _explain(error, file)
         raise
@@ -267,13 +275,18 @@ def _locked(lock: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def _is_full(file: Path) -> bool:
+    """Whether the disk has no room for the files that SQLite keeps beside the record."""
+    return shutil.disk_usage(file.parent).free < _SIDE_FILES
+
+
 def _explain(error: sqlite3.DatabaseError, file: Path) -> None:
     """Raise a UserError for the faults that a user can mend; return for the rest, which are faults of ours."""
     text = str(error)
     if "not a database" in text or "malformed" in text:
         copies = f"restore a copy ({file.name}.v*.bak) or move it away"
         raise UserError(f"{file} is damaged or no SQLite file ({text}): {copies}") from error
-    if "is full" in text:
+    if "is full" in text or (("readonly" in text or "disk I/O" in text) and _is_full(file)):
         raise UserError(f"the disk that holds {file} is full: free some space and run the command again") from error
     if "locked" in text:
         waited = BUSY_SECONDS * _ATTEMPTS
