@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual import events
 from textual.widgets import Input
 
 from tests.fakes.record import START
 from tests.tui.conftest import press, screen_text, settle
 from tests.tui.live_server import JOB, LiveServer
 from workbench.home import Home
+from workbench.store import connect
+from workbench.store.reviews import reviews
 from workbench.tui import format as formats
 from workbench.tui.actions import PANES
 from workbench.tui.jump import Mark, places
@@ -155,3 +158,16 @@ def test_the_nearest_open_place_goes_round_once(count: int, data: st.DataObject)
     found = nearest(count, at, by, lambda part: [n in free for n in part])
     steps = [(at + by * n) % count for n in range(1, count + 1)]
     assert found == next((n for n in steps if n in free), None)
+
+
+async def test_keys_in_one_burst_reach_the_input_that_the_first_one_opens(app: Workbench, home: Home) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2")
+        for key in ("slash", *"flag"):
+            app.post_message(events.Key(key, "/" if key == "slash" else key))
+        await settle(pilot)
+        assert app.query_one("#dialogues-filter", Input).value == "flag"
+        await press(pilot, "slash")
+        assert app.query_one("#dialogues-filter", Input).value == "flag/"  # in an input it is a letter
+        with connect(home) as rec:
+            assert len(reviews(rec, app.state.dialogues.selected or "")) <= 1  # no letter was taken for a decision

@@ -93,6 +93,10 @@ def _subject(state: Any) -> bool:
     return state.subject is not None
 
 
+def _reviewing(state: Any) -> bool:
+    return getattr(state, "depth", 1) == 1
+
+
 def _closed(state: Any) -> bool:
     return state.selected is not None and not state.opened
 
@@ -176,14 +180,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("workflows.view('ego')", "workflows", "what lies around a node", "n", short="around", when=_workflow),
     Action("workflows.view('check')", "workflows", "what the check says", "c", short="check", when=_workflow),
     Action("workflows.sample", "workflows", "say the path with other words", "s", short="sample", footer=5, when=_workflow),
-    Action("workflows.search", "workflows", "filter the paths", "slash", short="filter", footer=4, when=_workflow),
-    Action("workflows.goto", "workflows", "go to a path by number or percent", "number_sign", short="go to", when=_workflow),
+    Action("workflows.search", "workflows", "filter the paths", "slash", short="filter", footer=4, when=_workflow, priority=True),
+    Action("workflows.goto", "workflows", "go to a path by number or percent", "number_sign", short="go to", when=_workflow, priority=True),
     Action("workflows.step(-1)", "workflows", "to the node before on the path", "left_square_bracket", when=_workflow),
     Action("workflows.step(1)", "workflows", "to the node after on the path", "right_square_bracket", when=_workflow),
     Action("workflows.radius(1)", "workflows", "more around the node", "plus", when=_workflow),
     Action("workflows.radius(-1)", "workflows", "less around the node", "minus", when=_workflow),
     Action("workflows.edit", "workflows", "edit the file in $EDITOR", "e", short="edit", when=_workflow),
-    Action("dialogues.search", "dialogues", "filter and search", "slash", short="filter", footer=1),
+    Action("dialogues.search", "dialogues", "filter and search", "slash", short="filter", footer=1, priority=True),
     Action("dialogues.edit", "review", "mend the words of a copy", "e", short="fix", footer=5, when=_selected),
     Action("dialogues.beside", "dialogues", "another dialogue of the same path beside it", "v", short="beside", when=_selected),
     Action("dialogues.place", "dialogues", "the path's place in the graph", "o", short="graph", when=_selected),
@@ -194,11 +198,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("dialogues.export", "review", "export the reviews (CSV and Markdown)", "X"),
     Action("review.decide('pass')", "review", "pass", "a", short="pass", footer=2, when=_subject),
     Action("review.decide('flag')", "review", "flag", "f", short="flag", footer=3, when=_subject),
-    Action("review.take", "review", "next of the sampling plan", "n", short="next", footer=4, when=_subject),
+    Action("review.take", "review", "next of the sampling plan", "n", short="next", footer=4, when=_reviewing),
     Action("review.unreviewed(1)", "review", "next without a review", "u", short="unreviewed", when=_subject),
     Action("review.unreviewed(-1)", "review", "the one before without a review", "B", when=_subject),
     Action("review.tags", "review", "tags (without a decision: a flag)", "t", short="tags", when=_subject),
-    Action("review.note", "review", "note (without a decision: a flag)", "m", short="note", when=_subject),
+    Action("review.note", "review", "note (without a decision: a flag)", "m", short="note", when=_subject, priority=True),
     Action("review.plans", "review", "follow another sampling plan", "N"),
     Action("review.open", "review", "see what others decided (mine no longer counts as independent)", "O"),
     Action("review.settle", "review", "settle a disagreement of others", "J", when=_subject),
@@ -214,11 +218,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("training.axis", "training", "curves by step, time or tokens", "b", when=_selected),
     Action("training.metric", "training", "the next metric in the lower chart", "m", when=_selected),
     Action("training.compare", "training", "recipes and results of the marked runs", "v", short="compare", footer=5, when=_marked),
-    Action("training.search", "training", "search the log", "slash", when=_selected),
+    Action("training.search", "training", "search the log", "slash", when=_selected, priority=True),
     Action("training.edit", "training", "name and note", "e", when=_selected),
     Action("training.write_csv", "training", "save all metrics as CSV", "w", when=_selected),
     Action("training.delete", "training", "delete the run (asks first)", "D", when=_selected),
-    Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1, when=_agents),
+    Action("chat.write", "chat", "write a message", "i,slash", short="write", footer=1, when=_agents, priority=True),
     Action("chat.agents", "chat", "choose the agents", "a", short="agents", footer=2),
     Action("chat.fresh", "chat", "new conversation", "n", when=_agents),
     Action("chat.blind", "chat", "new blind conversation: no names before the vote", "B", when=_agents),

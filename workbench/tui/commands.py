@@ -29,6 +29,13 @@ class Commands(App[int], inherit_bindings=False):
     state: AppState
     jump: Jump | None
 
+    @property
+    def typing(self) -> bool:
+        """Whether an input has the focus, so that letters are text."""
+        from textual.widgets import Input, TextArea  # not before the first frame
+
+        return isinstance(self.focused, Input | TextArea)
+
     async def perform(self: Workbench, action: Action) -> None:  # type: ignore[misc]
         """Do an action by its entry in the registry, as its key would."""
         owner: Widget | Workbench | None = self if action.scope == "app" else self.pane
@@ -126,9 +133,7 @@ class Commands(App[int], inherit_bindings=False):
 
     async def action_back(self: Workbench) -> None:  # type: ignore[misc]
         """Leave the input (its text stays), or let the pane go back one level."""
-        from textual.widgets import Input, TextArea  # not before the first frame
-
-        if isinstance(self.focused, Input | TextArea) and self.pane:
+        if self.typing and self.pane and self.focused:
             self.pane.leave_input(self.focused)
         elif self.pane:
             self.pane.back()

@@ -89,6 +89,8 @@ class Pane(Container):
         return ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse what the registry says makes no sense now."""
-        meant = (item for item in actions_of(*scopes_of(self.scope)) if item.name.split("(", 1)[0] == action)
+        """Refuse what the registry says makes no sense now, and in an input the keys that open one."""
+        meant = [item for item in actions_of(*scopes_of(self.scope)) if item.name.split("(", 1)[0] == action]
+        if any(item.priority for item in meant) and self.shell.typing:
+            return False
         return all(allowed(item, self.state) for item in meant)

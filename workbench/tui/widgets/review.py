@@ -372,7 +372,7 @@ class ReviewBar(Vertical):
             if not self._note.value and self.seen.mine:
                 self._note.value = self.seen.mine.note
             self._note.remove_class("hidden")
-            self._note.focus()
+            self.screen.set_focus(self._note)
 
     def close(self) -> bool:
         """Close tags and note; False if neither was open. What is typed stays."""

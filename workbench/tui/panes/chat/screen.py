@@ -230,7 +230,7 @@ class ChatPane(Talking):
 
     def action_write(self) -> None:
         """To the input."""
-        self.query_one("#chat-input").focus()
+        self.screen.set_focus(self.query_one("#chat-input"))
 
     def action_agents(self) -> None:
         """Choose the agents, then begin."""

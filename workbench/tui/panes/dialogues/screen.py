@@ -257,7 +257,7 @@ class DialoguesPane(Reviewing, Pane):
         self.run("words", lambda: vocabulary(self.home), self._know)
         box = self.query_one("#dialogues-filter")
         box.remove_class("hidden")
-        box.focus()
+        self.screen.set_focus(box)
 
     def _know(self, words: Words) -> None:
         self._suggester.words = words

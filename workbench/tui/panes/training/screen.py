@@ -230,7 +230,7 @@ class TrainingPane(Pane):
             self.action_log()
         field = self.query_one("#log-search", Input)
         field.remove_class("hidden")
-        field.focus()
+        self.screen.set_focus(field)
 
     @on(Input.Changed, "#log-search")
     def _searched(self, message: Input.Changed) -> None:

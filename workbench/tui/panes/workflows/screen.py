@@ -365,7 +365,7 @@ class WorkflowsPane(Pane):
             self.action_view("paths")
         box = self.query_one(line, Input)
         box.remove_class("hidden")
-        box.focus()
+        self.screen.set_focus(box)
 
     def action_step(self, by: int) -> None:
         """To the node before or after on the chosen path."""
