@@ -173,6 +173,7 @@ async def test_a_reply_can_be_cut_and_a_job_stopped_in_the_middle_of_one(home: H
         await client.stop_reply()
         cut = (await collect(client, turns(1)))[-1]
         assert (cut["text"], cut["stop_reason"]) == ("one two ", "stopped")
+        assert 0 < cut["ttft_s"] < cut["latency_s"]
         await client.say("go on")
         await collect(client, lambda seen: seen[-1]["type"] == "chunk")
         ended = await asyncio.to_thread(stop, home, job.id, 30.0)
@@ -336,6 +337,9 @@ async def test_every_way_to_fail_is_one_line_in_its_column_and_one_key_asks_agai
         seen = await collect(client, over)
         says = {e["column"]: e["error"] for e in seen if e.get("error")}
         assert "Overloaded [529] (after 4 attempts); the service is overloaded: send again in a while" in says[0]
+        waits = [e["text"] for e in seen if e["type"] == "waiting" and e["column"] == 0]
+        assert [w.partition(" in ")[0] for w in waits] == [f"trying again ({n} of 4)" for n in (2, 3, 4)]
+        assert waits[0].endswith("s: a: Overloaded [529]")
         assert "cannot reach the service" in says[1]
         assert "see whether the address is right and the server runs" in says[1]
         assert says[2].startswith("ANTHROPIC_API_KEY is not set")

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,8 @@ from workbench.cli.main import cli
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import launch, status, stop, wait
+from workbench.jobs.folder import read_identity, read_json, write_json
+from workbench.jobs.identity import Identity, identity
 from workbench.models.client import ChatMessage, Reply, Request, Usage
 from workbench.models.open import open_client
 from workbench.models.server import external, memory, programs
@@ -141,6 +148,38 @@ def test_a_program_that_dies_says_why_and_an_idle_one_is_ended(home: Home, llama
     llama.write_bytes(b"not at all")
     with pytest.raises(ServiceError, match="llama-server ended with code 1 before it answered: error: failed to load"):
         ensure_server(home, llama, timeout_s=60)
+
+
+def _gone(who: Identity | None) -> bool:
+    return who is None or not who.alive
+
+
+def test_a_program_ends_with_its_job_however_that_ended(home: Home, llama: Path) -> None:
+    info = ensure_server(home, llama)
+    folder = home.jobs / info.job_id
+    program = read_identity(read_json(folder / "program.json"))
+    assert program is not None
+    assert (program.pid, program.alive) == (info.pid, True)
+    os.kill(status(home, info.job_id).pid or 0, signal.SIGKILL)
+    until(lambda: _gone(program))
+    assert servers(home) == []
+
+    # where the kernel cannot do it, the next server does
+    orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    write_json(folder / "program.json", identity(orphan.pid).as_dict())  # type: ignore[union-attr]
+    again = ensure_server(home, llama)
+    assert orphan.wait(60) == -signal.SIGTERM
+    assert again.pid != program.pid
+    stop(home, again.job_id)
+    assert not (folder / "program.json").exists()
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_which_program_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class _Live:
         self._watchers: set[asyncio.Queue[Event | None]] = set()
         self._active = time.monotonic()
         self._book = _Book(ctx)
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[tuple[int, str], Client] = {}
         self._labeller: Labeller | None = None
         self._locator: Callable[[Sequence[MessageRow]], Any] | None = None
         self._columns: list[Column] = []
@@ -162,8 +162,8 @@ class _Live:
 
     def _column(self, index: int, name: AgentName) -> Column:
         thread = digest([self._ctx.id, index])
-        agent = self._agent(name, thread)
-        user = self._user(thread)
+        agent = self._agent(index, name, thread)
+        user = self._user(index, thread)
         return Column(
             index,
             agent,
@@ -177,7 +177,7 @@ class _Live:
     def remake(self, column: Column) -> tuple[Agent, User | None]:
         """A column's agent and simulated user anew, for a conversation that goes on from an earlier message."""
         thread = digest([self._ctx.id, column.index])
-        return self._agent(self._names[column.index], thread), self._user(thread)
+        return self._agent(column.index, self._names[column.index], thread), self._user(column.index, thread)
 
     async def locate(self, messages: Sequence[MessageRow]) -> Place:
         """Read where a conversation stands; in a thread, since the reader is fitted at the first call."""
@@ -191,17 +191,17 @@ class _Live:
         async with self._reading:
             return await asyncio.to_thread(find)
 
-    def _agent(self, name: AgentName, thread: str) -> Agent:
+    def _agent(self, index: int, name: AgentName, thread: str) -> Agent:
         return build_agent(
             name,
             self._workflow,
-            self._client(name.model) if name.model else None,
+            self._client(index, name.model) if name.model else None,
             thread=thread,
             scenario=self._scenario,
             checkpoints=self._ctx.folder / "checkpoints.sqlite",
         )
 
-    def _user(self, thread: str) -> User | None:
+    def _user(self, index: int, thread: str) -> User | None:
         wanted = self._args.get("user")
         if wanted is None:
             return None
@@ -213,15 +213,21 @@ class _Live:
             return AgendaUser(self._workflow, self._scenario, self._reader(), int(self._args.get("seed") or 0))
         from workbench.agents.llm_user import LlmUser
 
-        client = self._client(str(wanted).partition(":")[2])
+        client = self._client(index, str(wanted).partition(":")[2])
         seed = int(self._args.get("seed") or 0)
         return LlmUser(client, self._workflow, self._scenario, self._reader(), seed=seed, owner=thread)
 
-    def _client(self, model: str) -> Client:
-        if model not in self._clients:
+    def _client(self, index: int, model: str) -> Client:
+        """A column's client for a model; what it has to wait for is told in that column."""
+        if (index, model) not in self._clients:
+
+            def tell(line: str) -> None:
+                self.publish("waiting", {"column": index, "text": line})
+
             home, record, policy = self._ctx.home, self._book.call, RetryPolicy(ATTEMPTS)
-            self._clients[model] = LateClient(model, lambda: open_client(model, home, record, policy=policy))
-        return self._clients[model]
+            late = LateClient(model, lambda: open_client(model, home, record, policy=policy, tell=tell))
+            self._clients[index, model] = late
+        return self._clients[index, model]
 
     def _reader(self) -> Labeller:
         if self._labeller is None:

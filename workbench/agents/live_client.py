@@ -13,6 +13,7 @@ dict with `seq` (1, 2, …), `t` (UTC epoch seconds), `type` and, where it conce
   the agent itself knows it, else it is read from the texts by the labeller and alignment;
 - `state {column, state, queued, auto, diverged?, ended_by?, error?}`: state is ready, answering, failed or ended. A failed
   column keeps its text so far and waits for `retry`;
+- `waiting {column, text}`: a service could not answer and is asked again in a moment; the next chunk or state ends it;
 - `branch {column, idx, conversation, of}`: the column goes on from its first `idx` messages as a new conversation;
 - `vote {choice, note}`: somebody has judged: the number of a column, "tie" or "bad".
 """

@@ -99,6 +99,9 @@ class Column:
         self._wake = asyncio.Event()
         self._reply: asyncio.Task[AgentTurn] | None = None
         self._partial = ""
+        self._asked = 0.0
+        self._first: float | None = None
+        """The monotonic clock when the reply was asked for, and seconds from then to its first words."""
 
     def say(self, text: str, *, alone: bool = False) -> None:
         """A human's message; it takes over from the simulated user, and waits while a reply is in the making."""
@@ -291,7 +294,7 @@ class Column:
         if given.turn and isinstance(self.agent, Informed):
             typed = given.turn.move is None and given.by == HUMAN and self._understand
             self.agent.inform(typed(given.turn.text, self._last.awaits) if typed else given.turn)
-        self._partial = ""
+        self._partial, self._asked, self._first = "", time.monotonic(), None
         self._reply = asyncio.create_task(self._stream(given.turn.text if given.turn else None))
         try:
             await asyncio.wait({self._reply})
@@ -313,7 +316,10 @@ class Column:
     async def _cut(self) -> None:
         """The reply was stopped by hand: a chat agent's words so far stand as its message."""
         if isinstance(self.agent, ChatAgent) and self._partial:
-            turn = AgentTurn(self._partial, calls=1, cost=None, stop_reason="stopped")
+            took = time.monotonic() - self._asked
+            turn = AgentTurn(
+                self._partial, calls=1, latency_s=took, ttft_s=self._first, cost=None, stop_reason="stopped"
+            )
             self.agent.restore([*(m.message() for m in self.messages), Message("agent", turn.text)])
             self._pending = None
             await self._hear(turn)
@@ -369,6 +375,8 @@ class Column:
             async for piece in self.agent.stream(text):
                 if isinstance(piece, AgentTurn):
                     return piece
+                if self._first is None:
+                    self._first = time.monotonic() - self._asked
                 self._partial += piece
                 gathered.append(piece)
                 timer = timer or loop.call_later(CHUNK_SECONDS, flush)

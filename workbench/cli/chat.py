@@ -254,6 +254,8 @@ async def _settle(events: Any, columns: list[_Column], printer: _Printer, *, to_
             raise UserError(str(event["error"]))
         _take(event, columns)
         printer.show(columns)
+        if event["type"] == "waiting":
+            printer.waits(columns[event["column"]], event["text"])
         over = all(c.state in ("ended", "failed") for c in columns)
         if columns and event["type"] == "state" and (over or (not to_the_end and all(c.is_done for c in columns))):
             printer.show(columns, everything=True)
@@ -299,6 +301,11 @@ class _Printer:
             if column.error and column.error not in self._failed:
                 self._failed.add(column.error)
                 click.echo(f"{clean_line(column.shown)} failed: {clean_line(column.error)}", err=True)
+
+    def waits(self, column: _Column, why: str) -> None:
+        """Say that a reply is late, and why."""
+        if not self._quiet:
+            click.echo(f"{clean_line(column.shown)}: {clean_line(why)}", err=True)
 
     def again(self, number: int) -> None:
         """From round `number` on the rounds are printed anew."""

@@ -161,7 +161,7 @@ class LedgerClient:
     `name` is the model's name in the ledger. `price` None means unknown: cost is then None, never 0. `free` says that
     no money is owed for the calls (a local model), so that a budget does not concern them. A `book` takes the place of
     `record`: it also knows of calls in flight, and what it remembers as answered is not asked again. Every attempt
-    waits for its slot in `limiter`; waits between attempts hold none.
+    waits for its slot in `limiter`; waits between attempts hold none, and `tell` hears of each in a line for people.
     """
 
     inner: Client
@@ -172,6 +172,7 @@ class LedgerClient:
     book: Book | None = None
     limiter: Limiter | None = None
     free: bool = False
+    tell: Callable[[str], None] = lambda line: None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.perf_counter
@@ -259,6 +260,8 @@ class LedgerClient:
         wait = self.policy.wait(attempt, failure, self.rng)
         if wait is None:
             raise ServiceError(_line(failure, attempt)) from failure
+        if failure.kind != "unsupported":
+            self.tell(f"trying again ({attempt + 1} of {self.policy.attempts}) in {wait:.1f} s: {failure}")
         await self.sleep(wait)
 
 

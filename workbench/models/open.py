@@ -35,17 +35,21 @@ def open_client(
     budget: Budget | None = None,
     policy: RetryPolicy | None = None,
     limiter: Limiter | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Client:
     """The client for `anthropic/NAME`, `openai/NAME`, `local/RUN-or-path` or `URL#NAME` (any OpenAI-compatible server).
 
     Cheap: nothing is contacted, and a local server is started, only by the first call. `ledger` gets one CallRow an
     attempt (a function that calls `store.calls.put_calls`, say); a `CallBook` also gives answers back that are paid for.
-    `limiter` bounds the calls in flight, of all clients that share it. Keys come from the environment alone:
+    `limiter` bounds the calls in flight, of all clients that share it; `tell` hears of each wait
+    before another try. Keys come from the environment alone:
     ANTHROPIC_API_KEY, OPENAI_API_KEY, and for a URL that asks for one WORKBENCH_SERVER_KEY. Raises UserError for an
     unknown form of name, a missing key or package, or a local model that is not there.
     """
-    attempts = open_attempts(name, home)
-    return choosing(with_ledger(attempts, name, home, ledger, budget=budget, policy=policy, limiter=limiter), name)
+    kept = with_ledger(
+        open_attempts(name, home), name, home, ledger, budget=budget, policy=policy, limiter=limiter, tell=tell
+    )
+    return choosing(kept, name)
 
 
 def open_attempts(name: str, home: Home) -> Client:
@@ -75,12 +79,13 @@ def with_ledger(
     budget: Budget | None = None,
     policy: RetryPolicy | None = None,
     limiter: Limiter | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> LedgerClient:
     """A bare client with retries, prices, ledger, budget and limits around it, as `open_client` says."""
     price, local = price_of(name, home)
     book = ledger if isinstance(ledger, CallBook) else None
     kept = policy or RetryPolicy()
-    return LedgerClient(attempts, name, price, ledger, budget, book, limiter, free=local, policy=kept)
+    return LedgerClient(attempts, name, price, ledger, budget, book, limiter, free=local, tell=tell, policy=kept)
 
 
 def choosing(client: Client, name: str) -> ChoosingClient:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ServiceError
-from workbench.jobs.states import last_log_line
+from workbench.home import Home
+from workbench.jobs.folder import read_identity, read_json, write_json
+from workbench.jobs.identity import identity
+from workbench.jobs.states import ENDED, last_log_line, status
 from workbench.models.server.asking import ask
 from workbench.models.server.programs import Command
 
@@ -29,19 +34,29 @@ _GAUGES = {
     "output_tokens": ("vllm:generation_tokens_total", "llamacpp:tokens_predicted_total"),
 }
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{.*\})?\s+([-+\w.]+)")
+_BOUND = str(Path(__file__).with_name("bound.py"))
+_NOTE = "program.json"
+"""Who the program's process is, while it runs."""
 
 
 @contextmanager
 def running(command: Command, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The command's process, its output added to `log`; ended when the block is left, killed if it will not end."""
+    """The command's process, its output added to `log`; ended when the block is left, killed if it will not end.
+
+    It ends with this process, whatever ends that (see `bound`); where that cannot be had, the next server of the home
+    ends it by the `program.json` beside the log.
+    """
+    note = log.with_name(_NOTE)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command.argv,
+            (sys.executable, "-I", _BOUND, str(os.getpid()), *command.argv),
             env={**os.environ, **command.environment},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+    if who := identity(process.pid):
+        write_json(note, who.as_dict())
     try:
         yield process
     finally:
@@ -51,16 +66,30 @@ def running(command: Command, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        note.unlink(missing_ok=True)
 
 
-def wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path, sleep: Callable[[float], bool]) -> bool:
+def end_left_overs(home: Home, own: Path) -> None:
+    """End the programs of `serve` jobs that are gone; of the job in the folder `own`, which begins, whatever is there."""
+    for note in home.jobs.glob(f"*/{_NOTE}"):
+        if note.parent != own and status(home, note.parent.name).state not in ENDED:
+            continue
+        left = read_identity(read_json(note))
+        if left and left.near and left.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(left.pid, signal.SIGTERM)
+        note.unlink(missing_ok=True)
+
+
+def wait_until_up(
+    process: subprocess.Popen[bytes], name: str, url: str, log: Path, sleep: Callable[[float], bool]
+) -> bool:
     """Wait until GET `url`/health is answered with 200; False if `sleep` (true: stop) ended the waiting.
 
-    Raises ServiceError with the last line that the program wrote if it ends before that.
+    Raises ServiceError with the program's `name` and the last line that it wrote if it ends before that.
     """
     while not is_up(url):
         if (code := process.poll()) is not None:
-            name = Path(str(process.args[0] if isinstance(process.args, tuple) else process.args)).name
             raise ServiceError(
                 f"{name} ended with code {code} before it answered: {last_log_line(log.parent) or 'it said nothing'}"
             )

@@ -94,8 +94,10 @@ def _serve_external(ctx: JobContext, program: Program, serving: Serving, token: 
     def sleep(seconds: float) -> bool:
         return ctx.sleep(seconds) or orphaned()
 
-    with external.running(command_for(program, serving), log) as process:
-        if not external.wait_until_up(process, url, log, sleep):
+    external.end_left_overs(ctx.home, ctx.folder)
+    command = command_for(program, serving)
+    with external.running(command, log) as process:
+        if not external.wait_until_up(process, Path(command.argv[0]).name, url, log, sleep):
             return {"ended": "stopped"}
         with _announced(ctx, program, serving, process.pid):
             ended = external.watch(process, lambda: external.read_load(url, token), sleep, _idle_minutes(ctx))

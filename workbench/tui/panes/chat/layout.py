@@ -48,6 +48,10 @@ class Wrapper:
         if column.reply or column.state == "answering":
             mark = "▌" if column.state == "answering" else ""
             last += [((BAR, "agent"), (row, "plain")) for row in wrap(clean(column.reply) + mark, width - 1)]
+        if column.waiting:
+            words = "it has to be asked again" if masked else column.waiting
+            last += [((BAR, "warn"), (row, "warn")) for row in wrap(words, width - 1)]
+            last.append(((BAR, "warn"), ("x", "key"), (" stops", "dim")))
         if column.error:
             words = "it could not answer" if masked else column.error
             last += [((BAR, "bad"), (row, "bad")) for row in wrap(f"✗ {words}", width - 1)]

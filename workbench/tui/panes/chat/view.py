@@ -47,6 +47,8 @@ class Column:
     auto: int = 0
     totals: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    waiting: str = ""
+    """Why the reply does not come yet: its service is asked again in a moment."""
     ended_by: str = ""
     diverged: bool = False
     conversation: str = ""
@@ -133,6 +135,8 @@ def _greeted(column: Column, agent: Mapping[str, Any]) -> Column:
 
 def _column(column: Column, event: Mapping[str, Any]) -> Column:
     kind, text = event.get("type"), str(event.get("text", ""))
+    if column.waiting or kind == "waiting":
+        column = replace(column, waiting=clean_line(text) if kind == "waiting" else "")
     idx = int(event.get("idx", len(column.said)))
     if kind == "chunk":
         passing = tuple(map(str, event.get("nodes") or ()))
@@ -188,6 +192,8 @@ def figures(event: Mapping[str, Any]) -> str:
     cached = usage.get("cache_read", 0)
     given = usage.get("input", 0) + usage.get("cache_write", 0)
     tokens = f"{given:,}{f'+{cached:,}c' if cached else ''}→{usage.get('output', 0):,}"
+    if not any(usage.values()):  # the count comes at the end of a reply, and this one was cut
+        tokens = "?"
     parts = [f"{seconds(event.get('latency_s'))} first {seconds(event.get('ttft_s'))}", f"{tokens} tok"]
     if calls > 1:
         parts.append(f"{calls} calls")
