@@ -86,24 +86,23 @@ def measure(quick: bool) -> Sequence[Finding]:
     prepare("")
     os.environ["PYTHONPATH"] = str(ROOT)
     with tempfile.TemporaryDirectory() as folder, server() as address:
-        home = Home(Path(folder) / "runs").make()
-        model = f"{address}/v1#fixed"
-        return asyncio.run(all_of(home, model, quick))
+        return asyncio.run(all_of(Path(folder), f"{address}/v1#fixed", quick))
 
 
-async def all_of(home: Home, model: str, quick: bool) -> list[Finding]:
+async def all_of(folder: Path, model: str, quick: bool) -> list[Finding]:
     from ray.cluster_utils import Cluster
 
     items = 200 if quick else 2000
     found: list[Finding] = []
     ideal = AT_ONCE / (CALLS * LATENCY)
-    plain = await talk(here(home, model), model, items, AT_ONCE)
+    plain = await talk(here(Home(folder / "here").make(), model), model, items, AT_ONCE)
     found.append(Finding("one process of asyncio, 32 items at once", plain, "items/s", "the ideal", plain / ideal))
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
     try:
         for count in (1, 2):
             if count == 2:
                 nodes.add_node(num_cpus=1, object_store_memory=STORE)
+            home = Home(folder / f"nodes{count}").make()  # of its own: what is on record is not asked again
             place = await spread(nodes.address, home, model, f"talk{count}")
             try:
                 rate = await talk(place, model, items * count, AT_ONCE * count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from typing import Any
 
 import ray
@@ -14,6 +15,7 @@ from workbench.errors import ServiceError
 from workbench.text import clean_line
 
 __all__ = ["RayError", "connect", "cpus", "disconnect", "kill", "node_address", "soon", "start_actor", "wait_for"]
+_CLIENT_PORT, _PATIENCE_S = 10001, 10.0
 _OBJECT_STORE = 80 << 20
 """Bytes: messages are small, and nothing else is kept there."""
 
@@ -26,10 +28,17 @@ def connect(on: str) -> None:
             cores = len(os.sched_getaffinity(0))
             ray.init("local", num_cpus=cores, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
         else:
+            _look_for(on)
             ray.init(on, **quiet)
     except Exception as error:  # whatever lies between here and there has its own kind of error
         line = clean_line(str(error), 200) or type(error).__name__
         raise ServiceError(f"no Ray cluster at {on}: {line}") from error
+
+
+def _look_for(on: str) -> None:
+    """See that somebody listens: Ray itself would go on trying for minutes. Raises OSError."""
+    host, _, port = on.removeprefix("ray://").partition(":")
+    socket.create_connection((host, int(port or _CLIENT_PORT)), _PATIENCE_S).close()
 
 
 def disconnect() -> None:

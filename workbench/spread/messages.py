@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.errors import UserError
 from workbench.models.client import Request
 
 
@@ -25,8 +26,9 @@ class Outcome:
 
     @classmethod
     def failed(cls, error: Exception) -> Outcome:
-        """An error that the caller knows how to take; pickling alone would lose its cause."""
-        return cls(error=error, cause=error.__cause__)
+        """An error that the caller knows how to take. Pickling alone would lose its cause; an SDK's own cannot be pickled."""
+        cause = error.__cause__
+        return cls(error=error, cause=cause if isinstance(cause, UserError) else None)
 
     def get(self) -> Any:
         """The value. Raises the error."""
