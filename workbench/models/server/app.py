@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import os
 import time
@@ -18,20 +17,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from workbench.models.server.door import Refused, admit, body_of, refuse
 from workbench.models.server.engine import Chunk, Engine, Finished, Ticket
-from workbench.models.server.protocol import ChatCall, Refused, completion, parse_call, piece, usage
+from workbench.models.server.protocol import ChatCall, completion, parse_call, piece, usage
 
 _DISCONNECT_POLL_S = 0.2
-_BODY_LIMIT = 8 << 20
 
 
 @dataclass(eq=False)
 class Service:
-    """One served model. `last_used` (monotonic) is when the latest request ended or came; `token` None admits all."""
+    """One served model. `last_used` (monotonic) is when the latest request ended or came; `token` None admits all.
+    `host` is the address of a replica on a cluster, "" on loopback.
+    """
 
     engine: Engine
     model: str
     token: str | None = None
+    host: str = ""
     started: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)
     running: int = 0
@@ -126,17 +128,8 @@ def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _is_loopback(request: Request) -> bool:
-    """Whether it was asked for by a name that means this machine: a page may have its own name point here."""
-    return request.url.hostname in ("127.0.0.1", "localhost", "::1")
-
-
 async def _body(request: Request) -> object:
-    raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > _BODY_LIMIT:
-            raise Refused(413, f"the body has more than {_BODY_LIMIT >> 20} MiB", "too_large")
+    raw = await body_of(request)
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -146,17 +139,8 @@ async def _body(request: Request) -> object:
 def build_app(service: Service) -> Starlette:
     """The web application for `service`."""
 
-    def admit(request: Request) -> None:
-        if "origin" in request.headers or not _is_loopback(request):
-            raise Refused(403, "this server answers programs on its own machine, no web pages", "forbidden")
-        if service.token is None:
-            return
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if not hmac.compare_digest(given, service.token.encode()):
-            raise Refused(401, "wrong or missing bearer token", "invalid_api_key")
-
     async def chat(request: Request) -> Response:
-        admit(request)
+        admit(request, service.token, service.host)
         call = parse_call(await _body(request))
         try:
             prompt = await asyncio.to_thread(_render, service, call)
@@ -168,17 +152,12 @@ def build_app(service: Service) -> Starlette:
         return await _whole(service, exchange, request)
 
     async def models(request: Request) -> Response:
-        admit(request)
+        admit(request, service.token, service.host)
         entry = {"id": service.model, "object": "model", "created": 0, "owned_by": "workbench"}
         return JSONResponse({"object": "list", "data": [entry]})
 
     async def health(request: Request) -> Response:
         return JSONResponse(await asyncio.to_thread(readings, service))
-
-    async def refuse(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        unread = {"connection": "close"} if error.status == 413 else None
-        return JSONResponse(error.body(), status_code=error.status, headers=unread)
 
     routes = [
         Route("/v1/chat/completions", chat, methods=["POST"]),

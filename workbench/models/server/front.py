@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -21,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from workbench.models.server.door import Refused, admit, body_of, refuse
 from workbench.models.server.ensure import ServerInfo, health
 
 _DOWN_S = 1.0
 """Seconds that a replica which could not be reached is left alone."""
-_BODY_LIMIT = 8 << 20
 _SUMMED = ("active", "queued", "requests", "output_tokens", "tokens_per_s", "rss_bytes", "cache_bytes", "cache_limit")
 _PASSED_ON = {"content-type", "retry-after", "retry-after-ms"}
 
@@ -95,18 +94,9 @@ def to_replicas() -> httpx.AsyncClient:
 def build_front(front: Front, client: httpx.AsyncClient) -> Starlette:
     """The web application for `front`, which asks its replicas with `client`."""
 
-    def refused(request: Request) -> Response | None:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if front.token is None or hmac.compare_digest(given, front.token.encode()):
-            return None
-        return _error(401, "wrong or missing bearer token", "invalid_api_key")
-
     async def chat(request: Request) -> Response:
-        if (no := refused(request)) is not None:
-            return no
-        body = await request.body()
-        if len(body) > _BODY_LIMIT:
-            return _error(413, f"the body has more than {_BODY_LIMIT >> 20} MiB", "too_large")
+        admit(request, front.token)
+        body = await body_of(request)
         try:
             key = conversation_key(json.loads(body))
         except (ValueError, RecursionError):
@@ -115,11 +105,12 @@ def build_front(front: Front, client: httpx.AsyncClient) -> Starlette:
             answer = await _pass_on(front, client, replica, body)
             if answer is not None:
                 return answer
-        return _error(503, f"none of the {len(front.replicas)} replicas answers", "no_replica")
+        raise Refused(503, f"none of the {len(front.replicas)} replicas answers", "no_replica")
 
     async def models(request: Request) -> Response:
         entry = {"id": front.model, "object": "model", "created": 0, "owned_by": "workbench"}
-        return refused(request) or JSONResponse({"object": "list", "data": [entry]})
+        admit(request, front.token)
+        return JSONResponse({"object": "list", "data": [entry]})
 
     async def told(_: Request) -> Response:
         found = await readings(front)
@@ -130,7 +121,7 @@ def build_front(front: Front, client: httpx.AsyncClient) -> Starlette:
         Route("/v1/models", models),
         Route("/health", told),
     ]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={Refused: refuse})
 
 
 async def readings(front: Front) -> dict[str, Any]:
@@ -203,7 +194,3 @@ def _ended(front: Front, replica: Replica) -> None:
 
 def _weight(key: str, number: int) -> bytes:
     return hashlib.sha256(f"{number}|{key}".encode()).digest()
-
-
-def _error(status: int, message: str, code: str) -> Response:
-    return JSONResponse({"error": {"message": message, "type": "server_error", "code": code}}, status_code=status)

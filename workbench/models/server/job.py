@@ -72,7 +72,7 @@ def _serve_light(ctx: JobContext, program: Program, serving: Serving, token: str
     check_fits(serving.model, str(dtype_named(serving.dtype)).removeprefix("torch."))
     engine = load_engine(serving.model, serving.dtype, int(ctx.args.get("cache_mb") or 1024) << 20)
     engine.start()
-    service = Service(engine, serving.name, token)
+    service = Service(engine, serving.name, token, serving.host)
     port = int(listener.getsockname()[1])
     try:
         with _announced(ctx, program, replace(serving, port=port), os.getpid()):

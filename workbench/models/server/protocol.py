@@ -6,22 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.models.server.door import Refused
 from workbench.models.server.engine import Finish, Finished, Generation
 
 _REASONS: dict[Finish, str] = {"stop": "stop", "length": "length", "cancelled": "stop", "error": "stop"}
-
-
-class Refused(Exception):
-    """A request that cannot be served; becomes an error answer with this status, message and code."""
-
-    def __init__(self, status: int, message: str, code: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-    def body(self) -> dict[str, Any]:
-        """The error as the protocol writes it."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return {"error": {"message": str(self), "type": kind, "param": None, "code": self.code}}
 
 
 @dataclass(frozen=True, slots=True)
