@@ -110,9 +110,9 @@ def multiply(rec: Record, copies: int) -> None:
         )
 
 
-def running(quick: bool) -> Finding:
-    """The share of the ideal throughput that an evaluation reaches."""
-    count = 64 if quick else 200
+def running(quick: bool, count: int = 0) -> Finding:
+    """The share of the ideal throughput that an evaluation (of `count` conversations, if given) reaches."""
+    count = count or (64 if quick else 200)
     command = [sys.executable, "-m", "tests.fakes.fixed_latency", str(LATENCY)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (

@@ -228,8 +228,10 @@ class WorkflowsPane(Pane):
         self.run("path", load, self._loaded)
 
     def _loaded(self, said: Said | None) -> None:
-        self._said = said
         workflow = self.entry.workflow if self.entry else None
+        if said and workflow and any(edge not in workflow.edge for edge in said.path):
+            return  # of the workflow that was chosen before: the path of this one is on its way
+        self._said = said
         title, sample = self.query_one("#workflows-path", Section), self.query_one("#sample", Transcript)
         if said is None or workflow is None:
             title.put(name="Path")
