@@ -213,20 +213,24 @@ def memory(home: Home, quick: bool) -> Iterator[Finding]:
 
 async def _watched(home: Home, first: float, whole: float) -> tuple[list[int], int, int]:
     """Resident bytes at two moments of an app whose record and jobs grow all the time, while panes are changed."""
+    from textual.message import Message
+
     from workbench.tui.shell import Workbench
     from workbench.tui.watch import Changed
 
     looks, keys = 0, 0
 
-    class Counted(Workbench):
-        def post_message(self, message: object) -> bool:
-            nonlocal looks
-            looks += isinstance(message, Changed)
-            return super().post_message(message)  # type: ignore[arg-type]
+    app = Workbench(home)
+    post = app.post_message
 
+    def counted(message: Message) -> bool:
+        nonlocal looks
+        looks += isinstance(message, Changed)
+        return post(message)
+
+    app.post_message = counted  # type: ignore[method-assign]
     stop = threading.Event()
     writer = threading.Thread(target=_write, args=(home, stop), daemon=True)
-    app = Counted(home)
     sizes: list[int] = []
     async with app.run_test(size=(120, 40)) as pilot:
         writer.start()

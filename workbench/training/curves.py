@@ -215,7 +215,7 @@ class CurveReader:
         with suppress(OSError):
             make_folder(self._memory.parent)
             with open(open_private(aside, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as out:
-                json.dump(data, out)
+                out.write(json.dumps(data))
             aside.replace(self._memory)
             self._remembered = self._offset
 

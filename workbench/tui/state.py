@@ -389,7 +389,7 @@ def save(file: Path, state: AppState) -> None:
     try:
         make_folder(file.parent)
         with open(open_private(temporary, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as out:
-            json.dump(asdict(state), out)
+            out.write(json.dumps(asdict(state)))
         os.replace(temporary, file)
     except OSError:
         with suppress(OSError):
