@@ -107,6 +107,18 @@ def kept(home: Home) -> int:
         return sum(call.error is None for call in calls(rec, limit=100_000))
 
 
+def first_tokens(home: Home) -> bool:
+    """Whether every conversation's spoken replies of the models came as streams, seen from their first token on."""
+    with connect(home) as rec:
+        (comparison,) = comparisons(rec)
+        summary: Any = comparison.summary
+        costs = [e["costs"] for e in summary["agents"].values() if e["costs"]["calls"]]
+        spoken = [call for call in calls(rec, limit=100_000) if call.purpose.startswith("agent:") and not call.error]
+        streamed = [call.ttft is not None for call in spoken if not call.purpose.endswith(":hub")]
+        others = [call.ttft is None for call in calls(rec, limit=100_000) if not call.purpose.startswith("agent:")]
+    return all(0 < c["ttft_p50"] <= c["latency_p50"] for c in costs) and bool(costs) and all(streamed + others)
+
+
 def test_killed_in_the_middle_it_ends_as_if_nothing_had_been(tmp_path: Path, keys: Callable[[Frontier], None]) -> None:
     with frontier() as calm:
         keys(calm)
@@ -122,6 +134,7 @@ def test_killed_in_the_middle_it_ends_as_if_nothing_had_been(tmp_path: Path, key
     assert {key: n for key, n in fake.answered.items() if key not in fake.second} == calm.answered
     assert all(fake.answered[key] == 1 for key in fake.second)
     assert sum(fake.asked.values()) > sum(fake.answered.values())  # there was trouble
+    assert first_tokens(home)
     before, after = table(Home(tmp_path / "calm" / "runs")), table(home)
     assert after["ends"] == before["ends"]
     assert after["measures"] == before["measures"]

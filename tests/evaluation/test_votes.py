@@ -21,10 +21,12 @@ from workbench.store.conversations import put_conversation
 from workbench.store.pack import pack, unpack
 from workbench.store.rows import ConversationRow, MessageRow, VoteRow
 
+JOB = "e" * 16
+
 
 def vote(number: int, agents: tuple[str, ...], winner: int | None, verdict: str = "win", **more: object) -> VoteRow:
     ids = tuple(sample_id("talk", number, agent) for agent in agents)
-    return VoteRow(sample_id("vote", number), "j" * 16, WORKFLOW, agents, ids, winner, verdict, created=number, **more)  # type: ignore[arg-type]
+    return VoteRow(sample_id("vote", number), JOB, WORKFLOW, agents, ids, winner, verdict, created=number, **more)  # type: ignore[arg-type]
 
 
 def test_wins_ties_and_bad_ones_by_pairs() -> None:
@@ -72,19 +74,17 @@ def test_the_latest_vote_on_the_same_conversations_counts_and_travels(tmp_path: 
         put_vote(rec, vote(2, ("a", "b"), 0, blind=False))
         assert [v.winner for v in votes(rec)] == [0, 1]  # in the order given
         assert [v.winner for v in votes(rec, blind=True)] == [1]
-        row = ConversationRow(
-            "c" * 16, None, "oracle", "oracle", None, WORKFLOW, provenance={"job": "j" * 16, "column": 0}
-        )
+        row = ConversationRow("c" * 16, None, "oracle", "oracle", None, WORKFLOW, provenance={"job": JOB, "column": 0})
         put_conversation(rec, row, [MessageRow("agent", "hello")])
-        name_chat(rec, "j" * 16, "a good one")
+        name_chat(rec, JOB, "a good one")
         out = tmp_path / "all.zip"
         pack(rec, home, out, Selection(), busy=lambda _: False)
     with connect(away.make()) as rec:
         unpack(rec, away, out)
         assert len(votes(rec)) == 2
         assert [c.name for c in chats(rec)] == ["a good one"]
-        assert find_chat(rec, "a good one").job == "j" * 16
-        assert chat_conversations(rec, "j" * 16) == ["c" * 16]
+        assert find_chat(rec, "a good one").job == JOB
+        assert chat_conversations(rec, JOB) == ["c" * 16]
     result = CliRunner().invoke(cli, ["--home", str(tmp_path), "results", "votes", "--json"])
     assert result.exit_code == 0, result.output
     data = json.loads(result.output)

@@ -66,7 +66,9 @@ class Account:
         return usage
 
 
-async def _events(act: Act, body: dict[str, Any], usage: dict[str, Any]) -> AsyncIterator[str]:
+async def events(act: Act, body: dict[str, Any], usage: dict[str, Any]) -> AsyncIterator[str]:
+    """The reply as a stream."""
+
     def event(kind: str, data: dict[str, Any]) -> str:
         return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n"
 
@@ -122,7 +124,7 @@ def app_for(fake: Fake, desk: BatchDesk | None = None) -> Starlette:
         if act.status != 200:
             return _error(act.status, act.kind, act.message, act.headers)
         if body.get("stream"):
-            return StreamingResponse(_events(act, body, account.usage(body, act)), media_type="text/event-stream")
+            return StreamingResponse(events(act, body, account.usage(body, act)), media_type="text/event-stream")
         return JSONResponse(message(body, act))
 
     return Starlette(

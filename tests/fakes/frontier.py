@@ -12,9 +12,9 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,7 +22,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.fakes import anthropic_server, openai_server
 from tests.fakes.loopback import serving
+from tests.fakes.openai_server import Act
 
 OPENING = "Good day! What is your destination, on what dates, and for how many people?"
 ESCALATES = "A human advisor will take over from here. Goodbye!"
@@ -101,12 +103,13 @@ def judge_answer(asked: str, again: bool, key: str, hostile: float) -> tuple[str
 
 
 Shape = Callable[[dict[str, Any], str, bool], dict[str, Any]]
+Events = Callable[[Act, dict[str, Any]], AsyncIterator[str]]
 
 
 def app_for(fake: Frontier) -> Starlette:
     """Both protocols as one web application."""
 
-    async def trouble(key: str) -> Response | None:
+    async def trouble(key: str, cut: AsyncIterator[str]) -> Response | None:
         tries = fake.asked[key]
         fake.asked[key] += 1
         luck = chance(key, "trouble")
@@ -120,10 +123,13 @@ def app_for(fake: Frontier) -> Starlette:
             return JSONResponse({"error": {"type": "rate_limit_error", "message": "slow"}}, status_code=429)
         if kind == 2:
             return PlainTextResponse('{"id": "x", ', media_type="application/json")
-        return StreamingResponse(_cut(), media_type="application/json")
+        return StreamingResponse(cut, media_type="text/event-stream")
 
     async def answer(
-        request: Request, parts: Callable[[dict[str, Any]], tuple[str, list[tuple[str, str]]]], shape: Shape
+        request: Request,
+        parts: Callable[[dict[str, Any]], tuple[str, list[tuple[str, str]]]],
+        shape: Shape,
+        events: Events,
     ) -> Response:
         import asyncio
 
@@ -139,7 +145,7 @@ def app_for(fake: Frontier) -> Starlette:
                     await asyncio.sleep(0.01)
             finally:
                 fake.waiting -= 1
-        wrong = await trouble(key)
+        wrong = await trouble(key, events(Act(cut=2), body) if body.get("stream") else _cut())
         if wrong is not None:
             return wrong
         system, talk = parts(body)
@@ -147,13 +153,15 @@ def app_for(fake: Frontier) -> Starlette:
         fake.answered[key] += 1
         if "# Criteria" in system and len(talk) > 1:
             fake.second.add(key)
+        if body.get("stream"):
+            return StreamingResponse(events(Act(text), body), media_type="text/event-stream")
         return JSONResponse(shape(body, text, refused))
 
     async def messages(request: Request) -> Response:
-        return await answer(request, _anthropic_parts, _anthropic_shape)
+        return await answer(request, _anthropic_parts, _anthropic_shape, _anthropic_events)
 
     async def chat(request: Request) -> Response:
-        return await answer(request, _openai_parts, _openai_shape)
+        return await answer(request, _openai_parts, _openai_shape, openai_server.events)
 
     routes = [Route("/v1/messages", messages, methods=["POST"])]
     return Starlette(routes=[*routes, Route("/openai/chat/completions", chat, methods=["POST"])])
@@ -179,6 +187,11 @@ def _anthropic_shape(body: dict[str, Any], text: str, refused: bool) -> dict[str
         "content": [{"type": "text", "text": text}], "stop_sequence": None,
         "stop_reason": "refusal" if refused else "end_turn",
     }  # fmt: skip
+
+
+def _anthropic_events(act: Act, body: dict[str, Any]) -> AsyncIterator[str]:
+    usage = {**_anthropic_shape(body, act.text, False)["usage"]}
+    return anthropic_server.events(replace(act, finish="end_turn"), body, usage)
 
 
 def _openai_parts(body: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:

@@ -106,7 +106,9 @@ def _base(kind: str, model: str) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": model}
 
 
-async def _events(act: Act, body: dict[str, Any]) -> AsyncIterator[str]:
+async def events(act: Act, body: dict[str, Any]) -> AsyncIterator[str]:
+    """The reply as a stream."""
+
     def event(data: object) -> str:
         return f"data: {json.dumps(data)}\n\n"
 
@@ -139,7 +141,7 @@ def app_for(fake: Fake) -> Starlette:
             error = {"message": act.message, "type": act.kind, "param": None, "code": None}
             return JSONResponse({"error": error}, status_code=act.status, headers=act.headers)
         if body.get("stream"):
-            return StreamingResponse(_events(act, body), media_type="text/event-stream")
+            return StreamingResponse(events(act, body), media_type="text/event-stream")
         message: dict[str, Any] = {"role": "assistant", "content": None if act.refusal else act.text}
         message["refusal"] = act.refusal
         if "tool_choice" in body and act.refusal is None:

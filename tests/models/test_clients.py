@@ -194,6 +194,22 @@ async def test_a_stream_that_breaks_later_keeps_what_it_gave(kind: str, wrong: A
     assert bench.rows[0].error
 
 
+@both
+@pytest.mark.parametrize("wrong", BROKEN, ids=["cut", "ends early", "error event"])
+async def test_a_whole_reply_asked_for_as_a_stream_has_its_first_token_and_is_retried_when_it_breaks_off(
+    kind: str, wrong: Act, bench: Bench
+) -> None:
+    client = bench.client(kind, replace(wrong, cut=2), "fine again")
+    reply = await client.complete(replace(ASKED, streamed=True))
+    assert (reply.text, reply.detail["attempts"]) == ("fine again", 2)
+    assert [body["stream"] for body in bench.fake.bodies] == [True, True]
+    first, last = bench.rows
+    assert (bool(first.error), first.ttft, last.error) == (True, None, None)
+    assert 0 < (last.ttft or 0) <= (last.latency or 0)
+    assert last.cost == reply.cost is not None
+    assert last.ttft == reply.ttft_s
+
+
 async def test_refusals_and_cut_offs_are_stop_reasons(bench: Bench) -> None:
     for kind, act, reason in [
         ("anthropic", Act(finish="refusal"), "refusal"),

@@ -55,7 +55,13 @@ class ChatAgent:
     def _request(self, said: Sequence[ChatMessage]) -> Request:
         messages = (ChatMessage("system", self.system), *self.preamble, *self.history, *said)
         return Request(
-            messages, self.reply_tokens, seed=self.seed, stop=self.stop, purpose=self.purpose, owner=self.owner
+            messages,
+            self.reply_tokens,
+            seed=self.seed,
+            stop=self.stop,
+            purpose=self.purpose,
+            owner=self.owner,
+            streamed=True,
         )
 
     def _finished(self, said: Sequence[ChatMessage], reply: Reply) -> AgentTurn:

@@ -286,6 +286,7 @@ class OrchestratedAgent:
             free=bool(choices) and self._free_choice,
             purpose=f"agent:orchestrated:{purpose}",
             owner=self._owner,
+            streamed=not choices,
         )
 
 

@@ -29,8 +29,10 @@ class CallBook:
         put_calls(self.rec, [replace(row, job=self.job)])
 
     def key(self, name: str, request: Request) -> str:
-        """Hash of the model's name and all of the request, its owner and seed included."""
-        return digest([name, asdict(request)])
+        """Hash of the model's name and all of the request, its owner and seed included; how the reply travels is none of it."""
+        said = asdict(request)
+        del said["streamed"]
+        return digest([name, said])
 
     def answered(self, key: str) -> Reply | None:
         """The reply to the request that `key` names, if it was answered, recorded and not yet forgotten."""

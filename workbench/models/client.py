@@ -26,7 +26,8 @@ class Request:
     `free` has the model write a number instead and reads it back; malformed answers are counted in the reply's detail.
     `purpose` and `owner` (`dialogue:ID`) go to the ledger only. `temperature` None leaves the model's own default.
     `schema` is the JSON schema of the reply, where the API can hold the model to one. `cached` counts the messages at the
-    beginning that other requests will share (the system prompt apart), for prompt caches that want to be told.
+    beginning that other requests will share (the system prompt apart), for prompt caches that want to be told. `streamed`
+    asks for the reply as a stream even where it is wanted whole, so that the time to its first token is seen.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -40,6 +41,7 @@ class Request:
     owner: str = ""
     schema: Mapping[str, object] | None = None
     cached: int = 0
+    streamed: bool = False
 
 
 def tokens(said: object) -> int:
@@ -82,6 +84,14 @@ class Reply:
     cost: float | None
     model: str
     detail: Mapping[str, object] = field(default_factory=dict)
+
+
+async def whole(pieces: AsyncIterator[str | Reply]) -> Reply | None:
+    """The Reply that a stream ends in, None for a stream without one."""
+    async for piece in pieces:
+        if isinstance(piece, Reply):
+            return piece
+    return None
 
 
 class Client(Protocol):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from workbench.errors import ServiceError
 from workbench.models.attempt import AttemptFailed, advice
-from workbench.models.client import Client, Reply, Request, Usage
+from workbench.models.client import Client, Reply, Request, Usage, whole
 from workbench.models.limiter import Limiter
 from workbench.models.prices import Price
 from workbench.store.encode import to_json
@@ -199,11 +199,16 @@ class LedgerClient:
     async def _attempt(self, request: Request, attempt: int) -> Reply:
         entry = await self._begin(request, attempt)
         try:
-            reply = await self.inner.complete(request)
+            reply = await (whole(self.inner.stream(request)) if request.streamed else self.inner.complete(request))
+            if reply is None:
+                raise self._cut()
         except BaseException as error:
             entry.failed(error)
             raise
         return entry.done(reply)
+
+    def _cut(self) -> AttemptFailed:
+        return AttemptFailed("cut", f"{self.name}: the stream ended without a reply")
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """Chunks, then the Reply. Tried again only while nothing has been given out; after that a failure is final."""
@@ -234,7 +239,7 @@ class LedgerClient:
                     yield entry.done(piece)
                     return
                 yield piece
-            raise AttemptFailed("cut", f"{self.name}: the stream ended without a reply")
+            raise self._cut()
         except BaseException as error:
             entry.failed(error)
             raise
