@@ -218,7 +218,9 @@ async def test_poisoned_items_are_named_and_the_rest_goes_on(nodes: Nodes, home:
     assert "died" in rotten["kill"]
     assert f"(tried {TRIES} times)" in rotten["kill"]
     assert "ValueError: this one is rotten" in rotten["raise"]
-    assert {name: len((tmp_path / name).read_text()) for name in rotten} == {"kill": TRIES, "raise": TRIES}
+    begun = {name: len((tmp_path / name).read_text()) for name in rotten}
+    assert begun["raise"] == TRIES
+    assert 1 <= begun["kill"] <= TRIES  # a worker that dies before it begins the item counts as a try, too
 
 
 async def test_a_service_that_turns_calls_away_narrows_all_workers(nodes: Nodes, server: Fake, home: Home) -> None:
