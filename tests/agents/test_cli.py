@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.agents.fake_server import chat_server
-from workbench.agents.replay import events_of, priced, timeline
+from workbench.agents.replay import events_of, pricing, timeline
 from workbench.cli.main import cli
 from workbench.home import Home
 from workbench.jobs import jobs, stop
@@ -141,7 +141,7 @@ def test_known_costs_stay_and_unknown_ones_are_priced_as_is_stated_now() -> None
     prices = {"local/a": Price(2.0, 4.0, 0.0, 0.0, "")}
 
     def spent(column: int, **told: Price) -> list[tuple[float | None, float | None, float]]:
-        shown = priced(events, (told or prices).get)
+        shown = map(pricing((told or prices).get), events)
         turns = [e for e in shown if e["type"] == "turn" and e["column"] == column]
         return [(e["cost"], e["totals"]["cost"], e["totals"]["known_cost"]) for e in turns]
 

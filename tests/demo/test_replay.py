@@ -45,6 +45,15 @@ def test_a_replay_ends_with_the_record_of_the_run(tmp_path: Path) -> None:
     assert names[-1] == "chat"
 
 
+def test_progress_tells_the_time_that_is_left_of_the_replay() -> None:
+    recording = read_recording()
+    player = Player(recording, Home(Path("nowhere")), speed=2.0)
+    training = next(j for j in recording.stages if j.job["kind"] == "train")
+    told = [e for e in training.events if e.get("eta_s")]
+    left = [player._left(e)["eta_s"] for e in told]
+    assert max(left) < length(2.0) < max(e["eta_s"] for e in told)
+
+
 def test_it_takes_three_minutes_and_any_speed() -> None:
     assert 170 <= length(1.0) <= 190
     assert length(2.0) == length(1.0) / 2

@@ -18,6 +18,7 @@ from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs import ENDED, Job, jobs, launch, memory_end, resume, states, status, stop, tail_events, wait
 from workbench.jobs import identity as identities
+from workbench.jobs.events import EventWriter
 from workbench.jobs.folder import read_json, write_json
 from workbench.jobs.launcher import launcher_command
 from workbench.store import connect
@@ -328,3 +329,18 @@ def test_job_files_are_plain_json(home: Home) -> None:
     spec = json.loads((job.folder / "job.json").read_text())
     assert (spec["kind"], spec["args"], spec["attempt"]) == (f"{WORK}:count", {"to": 1}, 1)
     assert not list(job.folder.glob("*.part"))
+
+
+def test_progress_of_a_stage_that_is_over_is_not_shown(home: Home, until: Until) -> None:
+    job = start(home, "wait_for_stop")
+    until(lambda: status(home, job.id).state == "running")
+    events = EventWriter(job.folder / "events.jsonl")
+    events.append("progress", {"done": 9, "total": 9, "unit": "dialogues", "eta_s": 0.0})
+    before = status(home, job.id)
+    assert before.progress is not None
+    assert (before.progress.done, before.eta_s) == (9, 0.0)
+    events.append("stage", {"name": "training"})
+    events.close()
+    now = status(home, job.id)
+    assert (now.stage, now.progress, now.eta_s) == ("training", None, None)
+    stop(home, job.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,17 +57,19 @@ def paced(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, Mapping[
         before = at
 
 
-def priced(events: Iterable[Mapping[str, Any]], price_of: Callable[[str], Price | None]) -> Iterator[dict[str, Any]]:
-    """The events of a live conversation, turns without a cost at what `price_of` their agent's model says now.
+def pricing(price_of: Callable[[str], Price | None]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Takes the events of a live conversation in order; turns without a cost get what `price_of` their agent's model says.
 
     A cost that was known stays; where the usage is not known (a reply that was cut) it stays unknown. Prices by the
     second of the machine take the turn's time for it.
     """
     models: dict[int, str | None] = {}
     costs: dict[int, dict[int, float | None]] = {}
-    for event in events:
+
+    def with_price(event: Mapping[str, Any]) -> dict[str, Any]:
         if event["type"] == "hello":
-            models = {a["column"]: parse_name(a["name"]).model for a in event["agents"]}
+            models.clear()
+            models.update({a["column"]: parse_name(a["name"]).model for a in event["agents"]})
         column = event.get("column", -1)
         if event["type"] == "branch":
             costs[column] = {n: c for n, c in costs.get(column, {}).items() if n < event["idx"]}
@@ -79,7 +81,9 @@ def priced(events: Iterable[Mapping[str, Any]], price_of: Callable[[str], Price 
             spent = costs.setdefault(column, {})
             spent[event["idx"]] = cost
             event = {**event, "cost": cost, "totals": event["totals"] | cost_sums(list(spent.values()))}
-        yield dict(event)
+        return dict(event)
+
+    return with_price
 
 
 def events_of(held: Sequence[tuple[ConversationRow, Sequence[MessageRow]]], workflow: str) -> list[dict[str, Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -93,7 +95,8 @@ def _replay(speed: float, *, plain: bool, as_json: bool) -> int:
         try:
             if not plain:
                 chat = recording.chats[0].id if recording.chats else None
-                return open_app(home, follow=recording.demo.id, banner=banner, chat=chat)
+                with _stated_price() as price:
+                    return open_app(home, follow=recording.demo.id, banner=f"{banner}, $: {price}", chat=chat)
             click.echo(banner, err=True)
             result = follow(home, recording.demo.id, quiet=False)
             emit({**result["summary"], "replay": banner}, as_json, lambda _: f"{banner}\n{render(result)}")
@@ -101,6 +104,22 @@ def _replay(speed: float, *, plain: bool, as_json: bool) -> int:
         finally:
             stop.set()
             thread.join()
+
+
+@contextmanager
+def _stated_price() -> Iterator[str]:
+    """Local models cost what the user has said, else what the paper's price model says; in words. The recording, which
+    was made without a price, stays as it is."""
+    from workbench.models.prices import LOCAL_PRICE, PAPER_PRICE
+
+    if given := os.environ.get(LOCAL_PRICE):
+        yield "paper's price model" if given == PAPER_PRICE else given
+        return
+    os.environ[LOCAL_PRICE] = PAPER_PRICE
+    try:
+        yield "paper's price model"
+    finally:
+        del os.environ[LOCAL_PRICE]
 
 
 def render(result: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ class Player:
     def _schedule(self) -> None:
         self._stage_events()
         for job in self._recording.stages:
-            self._job(job, [(self._at(float(e["t"])), e) for e in job.events])
+            self._job(job, [(self._at(float(e["t"])), self._left(e)) for e in job.events])
         self._rows()
         self._chats()
 
@@ -114,6 +114,13 @@ class Player:
         n = min(max(bisect_right(times, t) - 1, 0), len(times) - 2)
         (t0, a0), (t1, a1) = self._knots[n : n + 2]
         return min(max(a0 + (t - t0) / max(t1 - t0, 1e-9) * (a1 - a0), 0.0), self._end)
+
+    def _left(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The event with the time left as it is in the replay, which is shorter than the run."""
+        if not event.get("eta_s"):
+            return event
+        t = float(event["t"])
+        return {**event, "eta_s": (self._at(t + event["eta_s"]) - self._at(t)) / self._speed}
 
     def _put(self, at: float, do: Callable[[], None]) -> None:
         heapq.heappush(self._queue, _Due(at, next(self._numbers), do))
@@ -130,7 +137,7 @@ class Player:
                 if event["index"] == self._stages - 1 and event["state"] == "done":
                     last = event
                     continue
-            self._put(at, lambda e=event: self._write(demo.id, e))  # type: ignore[misc]
+            self._put(at, lambda e=event: self._write(demo.id, self._left(e)))  # type: ignore[misc]
         if last:
             self._put(self._end + READING, lambda: self._write(demo.id, last))
 

@@ -105,6 +105,8 @@ def job_status(job: Job) -> JobStatus:
     if place:
         state = "queued"
     live = state in ("running", "stopping")
+    if live and progress and progress["t"] < last.get("stage", progress)["t"]:
+        progress = None  # of the stage before
     return JobStatus(
         id=job.id,
         kind=job.kind,

@@ -20,6 +20,8 @@ BATCH_SHARE = 0.5
 LOCAL_PRICE = "WORKBENCH_LOCAL_PRICE"
 """What local models cost: a machine in prices.json (`paper-a100`), DOLLARS_PER_HOUR (throughput as measured), or
 DOLLARS_PER_HOUR:PREFILL:DECODE; unset: unknown. `local_price` of the settings file and `--price` set it."""
+PAPER_PRICE = "paper-a100"
+"""The machine of the paper's price model."""
 PACKAGED = Path(__file__).with_name("prices.json")
 _MILLION = 1e6
 

@@ -21,6 +21,9 @@ EXTRA_ARGUMENTS: dict[Program, str] = {"vllm": "WORKBENCH_VLLM_ARGS", "llama.cpp
 """Variables (settings `vllm_args`, `llama_args`) whose words are added to a program's command line: the share of a GPU
 that two servers beside each other may take, tensor parallelism, layers on the GPU."""
 _SLOTS = 8
+_SHARED_CONTEXT = 32768
+"""Tokens that llama.cpp keeps for all its slots together: one conversation may fill the model's context, eight have 4,096
+each on average (an in-context agent of travel booking needs 1,500). A whole context a slot is 1.7 GB for a 135M model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ def _vllm(serving: Serving) -> Command:
 
 def _llama_cpp(serving: Serving) -> Command:
     argv = [executable("llama.cpp") or "llama-server", "--model", str(serving.model), "--alias", serving.name,
-            "--host", serving.host, "--port", str(serving.port), "--parallel", str(_SLOTS), "--jinja", "--metrics"]  # fmt: skip
+            "--host", serving.host, "--port", str(serving.port), "--parallel", str(_SLOTS),
+            "--ctx-size", str(_SHARED_CONTEXT), "--kv-unified", "--jinja", "--metrics"]  # fmt: skip
     if threads := os.environ.get("WORKBENCH_THREADS"):
         argv += ["--threads", threads]
     if serving.token_file:

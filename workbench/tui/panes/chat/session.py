@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.agents.export import FORMS, export
 from workbench.agents.live_client import LiveClient, recorded_events
-from workbench.agents.replay import events_of, paced, priced
+from workbench.agents.replay import events_of, paced, pricing
 from workbench.errors import UserError
 from workbench.home import Home, make_folder
 from workbench.jobs import ENDED, job_folder, resume, status, tail_events
@@ -69,7 +69,10 @@ class Session:
 
         What had no price then is shown at what is stated now (`--price`, the settings).
         """
-        return list(priced(self._stored(), lambda model: price_of(model, self.home)[0]))
+        return list(map(self._pricing(), self._stored()))
+
+    def _pricing(self) -> Callable[[Event], Event]:
+        return pricing(lambda model: price_of(model, self.home)[0])
 
     def _stored(self) -> list[Event]:
         with suppress(UserError):
@@ -93,12 +96,12 @@ class Session:
             yield event
 
     async def _tailed(self, after: int) -> AsyncIterator[Event]:
-        offset = 0
+        offset, with_price = 0, self._pricing()
         while True:
             ended = (await asyncio.to_thread(status, self.home, self.job)).state in ENDED
             begin = offset
             events, offset = await asyncio.to_thread(tail_events, self.home, self.job, offset)
-            for event in events:
+            for event in map(with_price, events):
                 if event.get("seq", 0) > after:
                     yield event
             if ended and offset == begin:
