@@ -6,15 +6,19 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.record import Record
+from workbench.store.rows import ConversationRow
 from workbench.store.verdicts import measures, verdicts
 from workbench.text import cell
 
 _KEPT = ("judge", "criterion", "score", "evidence", "rubric_hash", "rep")
+_ROWS = 5000
+"""Rows of a Parquet file that are in memory at once."""
 
 
 def conversation_rows(rec: Record, comparison_id: str) -> Iterator[dict[str, Any]]:
@@ -23,11 +27,7 @@ def conversation_rows(rec: Record, comparison_id: str) -> Iterator[dict[str, Any
     Read one conversation at a time.
     """
     for row in conversations(rec, ConversationFilter(comparison_id=comparison_id)):
-        keys = ("id", "condition", "agent", "scenario_id", "rep", "status", "terminal", "ended_by")
-        yield {k: getattr(row, k) for k in keys} | {
-            "totals": dict(row.totals),
-            "measures": {m.name: m.value for m in measures(rec, row.id)},
-            "verdicts": [{k: v for k, v in asdict(found).items() if k in _KEPT} for found in verdicts(rec, row.id)],
+        yield _known(rec, row) | {
             "messages": [
                 {
                     "role": m.role,
@@ -41,6 +41,16 @@ def conversation_rows(rec: Record, comparison_id: str) -> Iterator[dict[str, Any
         }
 
 
+def _known(rec: Record, row: ConversationRow) -> dict[str, Any]:
+    """All but what was said."""
+    keys = ("id", "condition", "agent", "scenario_id", "rep", "status", "terminal", "ended_by")
+    return {k: getattr(row, k) for k in keys} | {
+        "totals": dict(row.totals),
+        "measures": {m.name: m.value for m in measures(rec, row.id)},
+        "verdicts": [{k: v for k, v in asdict(found).items() if k in _KEPT} for found in verdicts(rec, row.id)],
+    }
+
+
 def write_jsonl(rec: Record, comparison_id: str, file: Path) -> None:
     """Everything, transcripts included, a line a conversation."""
     with file.open("w", encoding="utf-8") as out:
@@ -50,27 +60,51 @@ def write_jsonl(rec: Record, comparison_id: str, file: Path) -> None:
 
 def write_csv(rec: Record, comparison_id: str, file: Path) -> None:
     """Scalars only. No cell can start a formula."""
-    flat = [_flat(row) for row in conversation_rows(rec, comparison_id)]
-    names = list(dict.fromkeys(key for row in flat for key in row))
+    names = list(_columns(rec, comparison_id))
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         writer.writerow([cell(name) for name in names])
-        writer.writerows([cell(row.get(name)) for name in names] for row in flat)
+        writer.writerows([cell(row.get(name)) for name in names] for row in _flat_rows(rec, comparison_id))
 
 
 def write_parquet(rec: Record, comparison_id: str, file: Path) -> None:
-    """The same columns as CSV, with their types."""
-    from datasets import Dataset, disable_progress_bars
+    """The same columns as CSV, with their types; what is text in one row and a number in another is text in all."""
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
 
-    disable_progress_bars()
-    flat = [_flat(row) for row in conversation_rows(rec, comparison_id)]
-    names = list(dict.fromkeys(key for row in flat for key in row))
-    Dataset.from_list([{name: row.get(name) for name in names} for row in flat]).to_parquet(str(file))
+    columns = _columns(rec, comparison_id)
+    types = {float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_(), str: pyarrow.string()}
+    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    rows = _flat_rows(rec, comparison_id)
+    with ParquetWriter(str(file), schema) as out:
+        while part := list(islice(rows, _ROWS)):
+            typed = {n: [None if (v := row.get(n)) is None else kind(v) for row in part] for n, kind in columns.items()}
+            out.write_table(pyarrow.table(typed, schema=schema))
+
+
+def _columns(rec: Record, comparison_id: str) -> dict[str, type]:
+    """Every column that a conversation has, with the type that holds all its values."""
+    kinds: dict[str, set[type]] = {}
+    for row in _flat_rows(rec, comparison_id):
+        for name, value in row.items():
+            kinds.setdefault(name, set()).update(() if value is None else (type(value),))
+    return {name: _common(found) for name, found in kinds.items()}
+
+
+def _common(kinds: set[type]) -> type:
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return float if kinds == {int, float} else str
+
+
+def _flat_rows(rec: Record, comparison_id: str) -> Iterator[dict[str, Any]]:
+    for row in conversations(rec, ConversationFilter(comparison_id=comparison_id)):
+        yield _flat(_known(rec, row))
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """One level of scalars: measures, scores by judge and totals as columns; no transcript."""
-    flat = {k: v for k, v in row.items() if k not in ("totals", "measures", "verdicts", "messages")}
+    flat = {k: v for k, v in row.items() if k not in ("totals", "measures", "verdicts")}
     flat |= row["measures"]
     for v in row["verdicts"]:
         column = f"{v['judge']}:{v['criterion']}" + (f":{v['rep']}" if v["rep"] else "")
