@@ -50,7 +50,7 @@ async def walk(travel: Workflow, perfect: PerfectModel, url: str, home: Home, pa
         assert (totals["malformed"], totals["cost"]) == (0, None)
         spoken = [m for m in conversation.messages if m.role == "agent"]
         assert all(m.nodes and m.latency_s > 0 for m in spoken)
-        assert {m.ttft_s for m in spoken} == {None}, "what came whole has no first token that anyone saw"
+        assert all(m.ttft_s is not None and 0 < m.ttft_s <= m.latency_s for m in spoken), "speech streams"
         await agent.close()
     await client.close()
 
