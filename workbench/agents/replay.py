@@ -40,7 +40,7 @@ def timeline(messages: Sequence[MessageRow]) -> Iterator[Piece]:
         clock += min(max(pause, 0.0), _LONGEST_PAUSE_S)
         before = message.created
         words = message.text.split(" ")
-        first = min(message.ttft_s or 0.0, latency)
+        first = latency if message.ttft_s is None else min(message.ttft_s, latency)
         for number, word in enumerate(words, 1):
             text = word if number == len(words) else f"{word} "
             share = (number - 1) / max(1, len(words) - 1)

@@ -258,7 +258,7 @@ def _disagreements(rec: Any, kind: SubjectKind, who: str, given: dict[str, Any],
         if subject in hidden:
             return f"hidden till {who} decides (--open shows them)", "settled" if subject in settled else ""
         row = settled.get(subject)
-        said = ", ".join(f"{what} by {by}" for by, what in votes_of[subject].items())
+        said = ", ".join(f"{what} by {by}" for by, what in votes_of.get(subject, {}).items())
         return said, f"{row.decision} by {row.reviewer}, {when(row.created)}" if row else ""
 
     found = [

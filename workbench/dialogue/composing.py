@@ -121,7 +121,7 @@ class Composing:
             reporter = asyncio.create_task(self._report())
             try:
                 gate = Limiter(lambda: _ALL_AT_ONCE) if self.batch else self.limiter
-                await each(self._missing(), lambda scenario: self._write(scenario, place), gate)
+                await each(self._missing(), lambda item: self._write(item, place), gate)
             except BudgetSpent as spent:
                 raise BudgetSpent(self._left(spent)) from spent
             finally:
@@ -179,7 +179,8 @@ class Composing:
     def _ledger(self, name: str, attempts: Client) -> LedgerClient:
         return with_ledger(attempts, name, self.ctx.home, self.book, budget=self.budget, limiter=self.limiter)
 
-    def _missing(self) -> Iterator[Scenario]:
+    def _missing(self) -> Iterator[tuple[Scenario, int]]:
+        """The scenarios to write, each with its round."""
         for split in SPLITS:
             for scenario in self.scenarios(split):
                 if self.ctx.stopping:
@@ -188,15 +189,15 @@ class Composing:
                 if key not in self.rounds and known_dialogues(self.rec, [key]):
                     self.tally[split] += 1
                 else:
-                    yield scenario
+                    yield scenario, self.rounds.get(key, 0)
 
-    async def _write(self, scenario: Scenario, place: Place) -> None:
+    async def _write(self, item: tuple[Scenario, int], place: Place) -> None:
         try:
-            written = await place.do(self.work, (scenario, self.rounds.get(self._id(scenario), 0)))
+            written = await place.do(self.work, item)
         except BudgetSpent:
             raise
         except ServiceError as error:
-            self._could_not(scenario, error)
+            self._could_not(item[0], error)
         else:
             if any(fault["code"] == REJECTED for fault in written[1]):
                 self._hold(written)
@@ -230,8 +231,9 @@ class Composing:
             raise ServiceError(f"{self.in_a_row} requests were rejected one after another, the last: {last}")
 
     def _quarantine_rejected(self) -> None:
-        while self.rejected:
-            self._keep(*self.rejected.pop())
+        held, self.rejected = self.rejected, []
+        for written in held:
+            self._keep(*written)
 
     @property
     def _done(self) -> int:
@@ -253,7 +255,7 @@ class Composing:
             raise ServiceError(f"{self.in_a_row} dialogues failed one after another, the last: {error}") from error
 
     def _refuse_unknown_price(self) -> None:
-        for name in filter(None, (self.writer.model, self.writer.user)):
+        for name in self.writer.models:
             refuse_unknown_price(name, self.ctx.home, self.ctx.settings.budget)
 
     async def _report(self) -> None:

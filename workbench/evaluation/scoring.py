@@ -9,6 +9,7 @@ from pathlib import Path
 import workbench
 from workbench.errors import UserError
 from workbench.evaluation.rubric import LEVELS, load_rubric
+from workbench.evaluation.tables import HUMAN
 from workbench.evaluation.words import rubric_titles
 from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import get_conversation
@@ -41,11 +42,12 @@ def put_scores(rec: Record, conversation: str, who: str, scores: Mapping[str, in
             raise UserError(f"{criterion}: a score is a whole number from 1 to 5, not {score}")
     rubric = row.config.get("rubric")
     rubric_hash = str(rubric["hash"]) if isinstance(rubric, Mapping) and "hash" in rubric else "paper"
+    judge = HUMAN + who
     made = [
         VerdictRow(
-            id=digest([found[0].id, f"human:{who}", criterion, rubric_hash]),
+            id=digest([found[0].id, judge, criterion, rubric_hash]),
             conversation_id=found[0].id,
-            judge=f"human:{who}",
+            judge=judge,
             criterion=criterion,
             score=float(score),
             evidence={"why": why} if why else {},
@@ -80,7 +82,9 @@ def read_scores(path: Path) -> Iterator[tuple[str, dict[str, int]]]:
             for row in rows:
                 given = {k: v for k, v in row.items() if k and k != named and isinstance(v, str) and v.strip()}
                 try:
-                    yield row[named], dict(parse_score(f"{k}={v}") for k, v in given.items())
+                    if not (wanted := (row[named] or "").strip()):
+                        raise UserError("no conversation")
+                    yield wanted, dict(parse_score(f"{k}={v}") for k, v in given.items())
                 except UserError as error:
                     raise UserError(f"{path}, line {rows.line_num}: {error}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -154,6 +154,18 @@ def dollars(price: Price | None, reply: Reply) -> float | None:
     return price.cost(reply.usage) if reply.detail.get("usage") != "not reported" else None
 
 
+async def one_attempt(client: Client, request: Request, name: str) -> Reply:
+    """One attempt at a whole reply, read from a stream where the request says so. Raises AttemptFailed; `name` is for it."""
+    reply = await (whole(client.stream(request)) if request.streamed else client.complete(request))
+    if reply is None:
+        raise _cut(name)
+    return reply
+
+
+def _cut(name: str) -> AttemptFailed:
+    return AttemptFailed("cut", f"{name}: the stream ended without a reply")
+
+
 @dataclass(eq=False)
 class LedgerClient:
     """Wraps a client that makes single attempts: retries, prices, one CallRow an attempt, a hard budget.
@@ -199,16 +211,11 @@ class LedgerClient:
     async def _attempt(self, request: Request, attempt: int) -> Reply:
         entry = await self._begin(request, attempt)
         try:
-            reply = await (whole(self.inner.stream(request)) if request.streamed else self.inner.complete(request))
-            if reply is None:
-                raise self._cut()
+            reply = await one_attempt(self.inner, request, self.name)
         except BaseException as error:
             entry.failed(error)
             raise
         return entry.done(reply)
-
-    def _cut(self) -> AttemptFailed:
-        return AttemptFailed("cut", f"{self.name}: the stream ended without a reply")
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """Chunks, then the Reply. Tried again only while nothing has been given out; after that a failure is final."""
@@ -239,7 +246,7 @@ class LedgerClient:
                     yield entry.done(piece)
                     return
                 yield piece
-            raise self._cut()
+            raise _cut(self.name)
         except BaseException as error:
             entry.failed(error)
             raise

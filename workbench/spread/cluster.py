@@ -129,13 +129,15 @@ class Cluster:
         """A new item's number."""
         return next(self._items)
 
-    def fail(self, error: BaseException) -> None:
+    async def fail(self, error: BaseException) -> None:
         """Something broke that is nobody's item (the record, say): all that waits ends with it."""
         self._broken = error
+        async with self._ready:
+            self._ready.notify_all()
         for worker in list(self._crew):
             worker.abandon(error)
 
-    async def begun(self, worker: _Remote) -> None:
+    async def begun(self) -> None:
         """A worker is there."""
         self._false_starts = 0
         async with self._ready:
@@ -147,7 +149,7 @@ class Cluster:
         self._false_starts += not worker.ready
         self.ctx.log(f"lost {worker.name}: {why}")
         if self._false_starts >= _FALSE_STARTS:
-            self.fail(ServiceError(f"workers do not start on the cluster: {why}"))
+            await self.fail(ServiceError(f"workers do not start on the cluster: {why}"))
         async with self._ready:
             self._ready.notify_all()
 
@@ -166,7 +168,11 @@ class Cluster:
             worker = self._hire(alone=True)
             try:
                 async with self._ready:
-                    await self._ready.wait_for(lambda: worker.ready or worker not in self._crew)
+                    await self._ready.wait_for(
+                        lambda: worker.ready or worker not in self._crew or self._broken is not None
+                    )
+                if self._broken is not None:
+                    raise self._broken
                 return await worker.do(work, item)
             finally:
                 self._crew.discard(worker)
@@ -195,9 +201,9 @@ class Cluster:
                         self._ready.notify_all()
                 await asyncio.sleep(_WATCH_S)
         except RayError as error:
-            self.fail(ServiceError(f"the cluster is gone: {error}"))
+            await self.fail(ServiceError(f"the cluster is gone: {error}"))
         except Exception as error:
-            self.fail(error)
+            await self.fail(error)
             raise
 
 
@@ -281,7 +287,7 @@ class _Remote:
         try:
             self._greet(await soon(self._actor.hello.remote()))
             self.ready = True
-            await self.cluster.begun(self)
+            await self.cluster.begun()
             self._flush()
             while True:
                 for message in await soon(self._actor.take.remote()):
@@ -291,7 +297,7 @@ class _Remote:
             self.abandon(why)
             await self.cluster.lost(self, f"{why}: {str(error).strip().splitlines()[0] if str(error) else ''}")
         except UserError as error:
-            self.cluster.fail(error)
+            await self.cluster.fail(error)
 
     def _flush(self) -> None:
         if self._out and self.ready and self._sending is None:
@@ -327,7 +333,7 @@ class _Remote:
         except (UserError, Stopped) as error:
             outcome = Outcome.failed(error)
         except Exception as error:
-            self.cluster.fail(error)
+            await self.cluster.fail(error)
             return
         finally:
             del self._calls[ask.call]

@@ -39,7 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who a worker is. `near`: it runs on the driver's machine, so that loopback addresses and files mean the same."""
+    """Who a worker is, and where."""
 
     host: str
     boot: str

@@ -17,9 +17,9 @@ from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs.context import Stopped
 from workbench.jobs.identity import boot, host
-from workbench.models.attempt import AttemptFailed
 from workbench.models.choosing import ChoosingClient
-from workbench.models.client import Client, Reply, Request, whole
+from workbench.models.client import Client, Reply, Request
+from workbench.models.ledger import one_attempt
 from workbench.models.open import choosing, open_attempts
 from workbench.spread.messages import (
     Answer,
@@ -140,11 +140,7 @@ class Worker:
         try:
             if asked.model not in self._attempts:
                 self._attempts[asked.model] = open_attempts(asked.model, Home(self.setup.home))
-            client, request = self._attempts[asked.model], asked.request
-            reply = await (whole(client.stream(request)) if request.streamed else client.complete(request))
-            if reply is None:
-                raise AttemptFailed("cut", f"{asked.model}: the stream ended without a reply")
-            outcome = Outcome(reply)
+            outcome = Outcome(await one_attempt(self._attempts[asked.model], asked.request, asked.model))
         except ServiceError as error:
             outcome = Outcome.failed(error)
         except UserError as error:  # a key or a package that is missing here

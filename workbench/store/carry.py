@@ -139,7 +139,7 @@ def rows_in(rec: Record, source: Callable[[str], Iterable[RowDict]]) -> dict[str
     with rec.write():
         taken: set[str] = set()
         for table in TABLES:
-            rows = (_checked(rec, table, row) for row in source(table))
+            rows = (checked(rec, table, row) for row in source(table))
             if table == "messages":
                 kept_out = _with_messages(rec, "conversation") - taken
                 rows = (r for r in rows if r["owner_kind"] == "dialogue" or r["owner_id"] not in kept_out)
@@ -179,7 +179,8 @@ def _take_changing(rec: Record, table: str, row: RowDict, taken: set[str]) -> in
     return 1
 
 
-def _checked(rec: Record, table: str, row: RowDict) -> RowDict:
+def checked(rec: Record, table: str, row: RowDict) -> RowDict:
+    """The row in the table's order of columns. Raises UserError for one that cannot be this record's."""
     columns = _columns(rec, table)
     if set(row) != set(columns):
         odd = ", ".join(sorted(set(row) ^ set(columns))[:3])

@@ -38,11 +38,11 @@ def all_cold(rec: Record, owner: str, among: set[str]) -> Iterator[dict[str, Any
     """The cold rows of many owners of a kind, an owner's together and in order, none twice."""
     seen: set[str] = set()
     for file in cold_files(rec):
-        here: set[str] = set()
+        here, wanted = set[str](), among - seen
         for number, group in enumerate(_groups(str(file))):
             if any(kind == owner for kind, _, _ in group):
                 for row in _group(str(file), number):
-                    if row["owner_kind"] == owner and row["owner_id"] in among - seen:
+                    if row["owner_kind"] == owner and row["owner_id"] in wanted:
                         here.add(row["owner_id"])
                         yield row
         seen |= here

@@ -13,6 +13,7 @@ import lzma
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import struct
 import tempfile
@@ -33,6 +34,7 @@ from workbench.store.carry import (
     Closure,
     RowDict,
     Selection,
+    checked,
     closure,
     column_types,
     rows_in,
@@ -53,8 +55,8 @@ _MEMBER = re.compile(r"jobs/([0-9a-f]{8,64})/([^\\\0]+)")
 _OWN = "workbench."
 _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, NotImplementedError, RuntimeError,
-           ValueError, OverflowError, struct.error)  # fmt: skip
-"""What reading a damaged zip may raise."""
+           ValueError, OverflowError, struct.error, sqlite3.IntegrityError)  # fmt: skip
+"""What reading a damaged zip may raise, and what taking in rows whose partners it has lost."""
 _LONGEST_LINE = 64 << 20
 BULK = ("scenarios", "dialogues", "conversations", "messages", "verdicts", "measures", "calls")
 """Tables of which there is a row or more for every dialogue or conversation."""
@@ -140,12 +142,14 @@ def unpack(rec: Record, home: Home, file: Path, *, cold: bool = False) -> Carrie
             with tempfile.TemporaryDirectory(prefix=".unpack-", dir=home.jobs) as waiting:
                 _extract_folders(zip_, members, Path(waiting), brought)
                 if cold:
-                    _lay_out(zip_, members, home, Path(waiting), file)
+                    _lay_out(zip_, members, rec, Path(waiting), file)
                 counts = rows_in(
                     rec, lambda table: _read_rows(zip_, members, table, Path(waiting), cold and table == "messages")
                 )
                 for job in brought:
                     (Path(waiting) / job).rename(home.jobs / job)
+                if cold:
+                    settle(Path(waiting) / "messages", home)
     except _BROKEN as error:
         raise UserError(f"{clean_line(str(file))} is no pack or is damaged ({clean_line(str(error), 80)})") from error
     return Carried(counts, brought, file.stat().st_size, kept)
@@ -188,18 +192,16 @@ def _add_parquet(
     return count
 
 
-def _lay_out(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], home: Home, waiting: Path, file: Path) -> None:
-    """Put the pack's messages beside the record."""
+def _lay_out(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], rec: Record, waiting: Path, file: Path) -> None:
+    """Bring the pack's messages out and look at each, as at every row that is taken in."""
     name = "rows/messages.parquet"
     if name not in members:
         raise UserError(
             f"{clean_line(str(file))} holds no Parquet: make it with `workbench pack --parquet`, or leave out --cold"
         )
     _extract(zip_, name, members[name]["sha256"], waiting / "messages")
-    columns = {"owner_kind", "owner_id", "idx", "role", "text", "data", "created"}
-    if any(set(row) != columns for row in read_parquet(waiting / "messages")):
-        raise UserError(f"{name} of the pack is damaged")
-    settle(waiting / "messages", home)
+    for row in read_parquet(waiting / "messages"):
+        checked(rec, "messages", row)
 
 
 def _add_folder(zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], folder: Path, checkpoints: bool) -> None:

@@ -137,8 +137,11 @@ class Record:
 
     def vacuum(self) -> None:
         """Give the room of deleted rows back to the disk; others wait meanwhile. Row ids stay as they are."""
-        self.connection.execute("VACUUM")
-        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # until then the file keeps its length
+        with self._told():
+            self.connection.execute("VACUUM")
+            self.connection.execute(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            ).fetchall()  # until then the file keeps its length
 
     def put(
         self,

@@ -186,10 +186,10 @@ def delete_run(home: Home, run_id: str) -> int:
     """
     run = find_run(home, run_id)
     job_id = run.job_id or run.id
+    if job_id == ".." or Path(job_id).name != job_id:
+        raise UserError(f"run {run.name} is not deleted: {clean_line(job_id, 60)} is no job's id")
     if (home.jobs / job_id / "job.json").exists() and status(home, job_id).state not in ENDED:
         raise UserError(f"run {run.name} is at work: `workbench train stop {run.id}` first")
-    if Path(job_id).name != job_id:
-        raise UserError(f"run {run.name} is not deleted: {clean_line(job_id, 60)} is no job's id")
     size = run_size(home, job_id)
     with connect(home) as record:
         remove_run(record, run.id)

@@ -240,7 +240,8 @@ class _Run:
         passed = state.pass_rate if self.recipe.best_by == "pass_rate" else None
         score = world.agreed(state.dev_loss if passed is None else -passed, self.device)
         judged = state.step > 0 and (probe or passed is None)  # between two probes nothing new is known of the rate
-        better = judged and (math.isnan(score) or score < state.best_score)
+        unknown = not self.dev and (math.isnan(score) or math.isnan(state.best_score))  # nothing to compare: the newest
+        better = judged and (unknown or score < state.best_score)
         if better:
             state.best_score, state.best_step, state.best_dev_loss, state.stale = score, state.step, state.dev_loss, 0
             self._deploy("best")

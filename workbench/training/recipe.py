@@ -118,9 +118,10 @@ def recipe_from(data: Mapping[str, Any], source: str = "recipe") -> Recipe:
     import jsonschema
 
     values: dict[str, Any] = {key: list(v) if isinstance(v, tuple) else v for key, v in data.items()}
-    for key in values.keys() - schema()["properties"].keys():
-        near = difflib.get_close_matches(str(key), schema()["properties"], 1)
-        raise UserError(f"{source}: there is no key {key}" + (f"; did you mean {near[0]}?" if near else ""))
+    known = schema()["properties"]
+    if unknown := [key for key in values if key not in known]:
+        near = difflib.get_close_matches(str(unknown[0]), known, 1)
+        raise UserError(f"{source}: there is no key {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
     problems = sorted(jsonschema.Draft202012Validator(schema()).iter_errors(values), key=lambda e: list(e.path))
     if problems:
         where = ".".join(str(part) for part in problems[0].path)

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import ServiceError
+from workbench.errors import ServiceError, UserError
 from workbench.home import Home
-from workbench.jobs.folder import read_identity, read_json, write_json
+from workbench.jobs.folder import read_identity, read_job, read_json, write_json
 from workbench.jobs.identity import identity
-from workbench.jobs.states import ENDED, last_log_line, status
+from workbench.jobs.states import ENDED, job_state, last_log_line
 from workbench.models.server.asking import ask
 from workbench.models.server.programs import Command
 
@@ -72,13 +72,21 @@ def running(command: Command, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 def end_left_overs(home: Home, own: Path) -> None:
     """End the programs of `serve` jobs that are gone; of the job in the folder `own`, which begins, whatever is there."""
     for note in home.jobs.glob(f"*/{_NOTE}"):
-        if note.parent != own and status(home, note.parent.name).state not in ENDED:
+        if note.parent != own and not _has_ended(note.parent):
             continue
         left = read_identity(read_json(note))
         if left and left.near and left.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(left.pid, signal.SIGTERM)
         note.unlink(missing_ok=True)
+
+
+def _has_ended(folder: Path) -> bool:
+    """Whether the job of a folder has; a damaged one counts as lost, as in every list of jobs."""
+    try:
+        return job_state(read_job(folder))[0] in ENDED
+    except UserError:
+        return True
 
 
 def wait_until_up(
