@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,20 @@ def beside(ours: Callable[[], object], rival: Callable[[], object], runs: int) -
 def median_of(work: Callable[[], object], runs: int) -> float:
     """Median seconds of a call."""
     return statistics.median(seconds(work) for _ in range(runs))
+
+
+@contextmanager
+def fixed_latency(latency: float) -> Iterator[str]:
+    """The address of a model server, in a process of its own, that takes so many seconds for every reply."""
+    command = [sys.executable, "-m", "tests.fakes.fixed_latency", str(latency)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
 
 
 def main(measure: Callable[[bool], Sequence[Finding]], description: str) -> None:

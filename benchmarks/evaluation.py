@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from common import Finding, beside, main
+from common import Finding, beside, fixed_latency, main
 
 from tests.fakes.comparison import make_comparison
 from workbench.home import Home, find_home
@@ -37,7 +36,6 @@ from workbench.store.behind import Figure
 from workbench.store.record import Record
 from workbench.tui.panes.results import behind, parts, view
 
-ROOT = Path(__file__).resolve().parents[1]
 CONCURRENCY = 32
 LATENCY = 0.5
 PLAIN = "one plain SELECT of the scores"
@@ -113,19 +111,8 @@ def multiply(rec: Record, copies: int) -> None:
 def running(quick: bool, count: int = 0) -> Finding:
     """The share of the ideal throughput that an evaluation (of `count` conversations, if given) reaches."""
     count = count or (64 if quick else 200)
-    command = [sys.executable, "-m", "tests.fakes.fixed_latency", str(LATENCY)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (
-        scratch() as home,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
-        ) as server,
-    ):
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
+    with scratch() as home, fixed_latency(LATENCY) as url:
         took, calls = asyncio.run(evaluated(home, f"in-context:{url}/v1#fixed", count))
-        assert server.stdin is not None
-        server.stdin.close()
     ideal = schedule([n * LATENCY for n in calls], CONCURRENCY)
     name = f"{count} conversations, {sum(calls)} calls of {LATENCY} s at concurrency {CONCURRENCY}: share of ideal"
     return Finding(name, ideal / took, "", f"the same calls without overhead ({ideal:.1f} s)", ideal / took)

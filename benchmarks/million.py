@@ -33,7 +33,7 @@ from workbench.workflow.load import load_workflow
 MILLION = 1_000_000
 WORKFLOWS = ("travel_booking", "zoom_support", "insurance_claims")
 MODELS = ("anthropic/claude-sonnet-4-5", "openai/gpt-4.1")
-PREFILL, DECODE, HOURLY = 15_000, 3_000, 2.50
+MACHINE = "paper-a100"
 
 
 def measure(quick: bool) -> Sequence[Finding]:
@@ -43,6 +43,7 @@ def measure(quick: bool) -> Sequence[Finding]:
 
 def _all(home: Home, sample: int) -> Iterator[Finding]:
     prices = load_prices(home)
+    machine = prices.machines[MACHINE]
     for name in WORKFLOWS:
         for manner in ("whole", "turns"):
             one = f"{name}, {manner}"
@@ -55,9 +56,9 @@ def _all(home: Home, sample: int) -> Iterator[Finding]:
                 yield Finding(f"{one}: a million by {model}", dollars, "USD")
                 if model.startswith("anthropic/") and manner == "whole":
                     yield Finding(f"{one}: the same by the batch", dollars * BATCH_SHARE, "USD")
-            hours = (found.input / PREFILL + found.output / DECODE) / 3600
+            hours = (found.input / machine.prefill_tokens_per_s + found.output / machine.decode_tokens_per_s) / 3600
             yield Finding(f"{one}: a million by one A100, as the paper models it", hours, "hours")
-            yield Finding(f"{one}: the same in money", hours * HOURLY, "USD")
+            yield Finding(f"{one}: the same in money", hours * machine.usd_per_hour, "USD")
 
 
 def _estimate(home: Home, name: str, manner: str, sample: int) -> Estimate:

@@ -11,7 +11,6 @@ data (`workbench record sample`), real words multiplied. A million of them want 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from common import Finding, seconds, show
+from common import Finding, beside, median_of, seconds, show
 
 from workbench.demo.sample import Amount, make_sample
 from workbench.home import Home
@@ -87,17 +86,16 @@ READS: dict[str, Callable[[Record], object]] = {
 
 
 def _beside(name: str, ours: Callable[[], object], theirs: Callable[[], object], large: int) -> Finding:
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(RUNS)]
-    mine, small = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return Finding(f"{name}, of {large:,}", mine * 1e3, "ms", f"of {SMALL}", small / mine)
+    mine, _, ratio = beside(ours, theirs, RUNS)
+    return Finding(f"{name}, of {large:,}", mine * 1e3, "ms", f"of {SMALL}", ratio)
 
 
 def _cold(home: Home, rec: Record, large: int) -> list[Finding]:
-    before, warm = home.database.stat().st_size, statistics.median(seconds(partial(_open, rec)) for _ in range(RUNS))
+    before, warm = home.database.stat().st_size, median_of(partial(_open, rec), RUNS)
     begin = time.perf_counter()
     moved = make_cold(rec, home, Selection(comparisons=frozenset({COMPARISON})))
     spent = time.perf_counter() - begin
-    first, again = seconds(partial(_open, rec)), statistics.median(seconds(partial(_open, rec)) for _ in range(RUNS))
+    first, again = seconds(partial(_open, rec)), median_of(partial(_open, rec), RUNS)
     file = sum(file.stat().st_size for file in cold_files(rec))
     return [
         Finding(f"{moved:,} messages to Parquet", spent, "s"),

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import psutil
-from common import Finding, main
+from common import ROOT, Finding, fixed_latency, main
 
 from workbench.home import Home
 from workbench.jobs.context import JobContext
@@ -46,7 +44,6 @@ from workbench.models.open import choosing, open_attempts, with_ledger
 from workbench.spread.work import Desk, Here, Place
 from workbench.store.record import connect
 
-ROOT = Path(__file__).resolve().parents[1]
 AT_ONCE = 32
 LATENCY = 0.25
 CALLS = 2
@@ -85,7 +82,7 @@ def measure(quick: bool) -> Sequence[Finding]:
         return [Finding("Ray is not installed: nothing measured", None, "")]
     prepare("")
     os.environ["PYTHONPATH"] = str(ROOT)
-    with tempfile.TemporaryDirectory() as folder, server() as address:
+    with tempfile.TemporaryDirectory() as folder, fixed_latency(LATENCY) as address:
         return asyncio.run(all_of(Path(folder), f"{address}/v1#fixed", quick))
 
 
@@ -179,20 +176,6 @@ def ledger_of(home: Home, job: str) -> Callable[[str, Client], LedgerClient]:
 
 def _none(name: str) -> Any:
     raise AssertionError(name)
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """A server of fixed latency in a process of its own."""
-    command = [sys.executable, "-m", "tests.fakes.fixed_latency", str(LATENCY)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield process.stdout.readline().strip()
-        process.stdin.close()
 
 
 if __name__ == "__main__":

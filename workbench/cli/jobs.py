@@ -46,19 +46,20 @@ def show(home: Home, job: str, as_json: bool) -> None:
     """Show one job: state, progress, settings, result, folder. JOB is an id or its beginning."""
     found = status(home, job)
     args = read_job(found.folder).args
-    load = _server_load(home, found)
+    load = _server_load(found)
     data = {"status": found, "args": args, **({"load": load} if load else {})}
     emit(data, as_json, lambda _: _render_one(found, args, load))
 
 
-def _server_load(home: Home, job: JobStatus) -> Mapping[str, Any] | None:
+def _server_load(job: JobStatus) -> Mapping[str, Any] | None:
     """What a running server says of its load; None for every other job."""
-    if job.kind != "serve" or job.state != "running":
+    if job.kind != "serve":
         return None
-    from workbench.models.server.ensure import servers
+    from workbench.models.server.ensure import server_of
     from workbench.models.server.look import load_of
 
-    return next((load_of(info) for info in servers(home) if info.job_id == job.id), None)
+    info = server_of(job)
+    return load_of(info) if info else None
 
 
 @group.command("stop", epilog=example("workbench jobs stop 3f2a", "workbench jobs stop 3f2a --no-wait"))

@@ -109,10 +109,12 @@ def show(
     from workbench.store import connect
 
     found, name, summary = _summary(home, comparison)
-    prices = {"hourly_price": hourly_price, "one_time": one_time}
-    with connect(home, readonly=True) as rec:
-        more = {**prices, "people": plain(people_agree(rec, found))} if part in (None, "agreement") else prices
-    if as_json and (part or hourly_price is not None or one_time is not None):
+    more: dict[str, Any] = {"hourly_price": hourly_price, "one_time": one_time}
+    tables = not as_json or part is not None or any(price is not None for price in more.values())
+    if tables and part in (None, "agreement"):
+        with connect(home, readonly=True) as rec:
+            more["people"] = plain(people_agree(rec, found))
+    if as_json and tables:
         made = sections(summary, **more)
         chosen = [s for s in made if part in (None, s.id)]
         if not chosen:

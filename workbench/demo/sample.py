@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from workbench.dialogue.generation import Order, keep_workflow, planned_scenarios
 from workbench.dialogue.model import Dialogue, Scenario
 from workbench.dialogue.scripted import WRITER, write
 from workbench.errors import UserError
-from workbench.home import Home
+from workbench.home import Home, make_folder
+from workbench.jobs.folder import write_json
 from workbench.store import connect
 from workbench.store.comparisons import put_comparison
 from workbench.store.conversations import put_conversation
@@ -43,6 +45,9 @@ from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.load import load_workflow
 from workbench.workflow.model import SPLITS, Workflow
 from workbench.workflow.paths import PathSpace
+
+if TYPE_CHECKING:
+    from workbench.evaluation.assess import Assessor
 
 WORKFLOWS = {"travel_booking": 0.5, "zoom_support": 0.2, "insurance_claims": 0.3}
 """Workflow → its share of the dialogues."""
@@ -191,12 +196,11 @@ def draw_run(
     start: float,
     steps: int,
     samples: Sequence[tuple[str, Dialogue]] = (),
-    state: str = "done",
 ) -> None:
     """A training job's folder as a run leaves it, its curves drawn: a loss that falls, a pass-rate that rises."""
-    folder.mkdir(parents=True)
+    make_folder(folder)
     job = {"kind": "train", "title": title, "args": {}, "created": start, "attempt": 1, "command": None, "cwd": "/"}
-    (folder / "job.json").write_text(json.dumps(job), "utf-8")
+    write_json(folder / "job.json", job)
     rng, events = Random(title), [{"t": start, "type": "start", "device": "cpu", "precision": "bf16"}]
     for step in range(steps + 1):
         at, fall = start + step * 1.5, math.exp(-6 * step / steps)
@@ -213,8 +217,8 @@ def draw_run(
             events.append({"t": at, "type": "sample", "step": step, "samples": shown})
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), "utf-8")
     (folder / "log.txt").write_text("sample data: these curves were drawn, nothing was trained\n", "utf-8")
-    done = {"attempt": 1, "at": start + steps * 1.5, "state": state, "result": {}}
-    (folder / "done.json").write_text(json.dumps(done), "utf-8")
+    done = {"attempt": 1, "at": start + steps * 1.5, "state": "done", "result": {}}
+    write_json(folder / "done.json", done)
 
 
 def _asked(dialogue: Dialogue, learnt: float) -> list[dict[str, str]]:
@@ -261,13 +265,13 @@ def _compare(rec: Record, workflow: Workflow, amount: Amount, start: float) -> N
     put_comparison(rec, ComparisonRow(comparison, workflow_id, "sample", config, "done", summary, start))
 
 
-def _hold(rec: Record, assessor: object, scenario: Scenario, row: ConversationRow, rng: Random, faulty: float) -> None:
+def _hold(
+    rec: Record, assessor: Assessor, scenario: Scenario, row: ConversationRow, rng: Random, faulty: float
+) -> None:
     """One conversation: flawless, or with one planted fault."""
-    from workbench.evaluation.assess import Assessor
     from workbench.evaluation.controls import FAULTS, flawless_talk
     from workbench.evaluation.keep import measure_rows, verdict_rows
 
-    assert isinstance(assessor, Assessor)
     talk, ended = flawless_talk(assessor.workflow, scenario), "agent"
     if rng.random() < faulty:
         plant = FAULTS[rng.choice(list(FAULTS))][0]

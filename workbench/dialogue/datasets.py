@@ -16,6 +16,7 @@ import workbench
 from workbench.dialogue.checks import check_set
 from workbench.dialogue.diversity import near_duplicates
 from workbench.dialogue.model import Dialogue, chat_messages
+from workbench.dialogue.planning import choices_on
 from workbench.dialogue.reviewing import EDITED
 from workbench.errors import UserError
 from workbench.store.datasets import dataset_dialogues, dataset_items, datasets, get_dataset, put_dataset
@@ -147,7 +148,8 @@ def _freeze(
 def _refuse_unseen(workflow: Workflow, chosen: Mapping[Split, list[Dialogue]]) -> None:
     """The split by path asks for what was learnt in another order, never for what was not learnt at all."""
     train, test = (
-        {choice for d in chosen[split] for choice in _hub_choices(workflow, d.path)} for split in ("train", "test")
+        {choice for path in {d.path for d in chosen[split]} for choice in choices_on(workflow, path)}
+        for split in ("train", "test")
     )
     if test - train:
         raise UserError(f"{workflow.name}: the hub choice '{min(test - train)}' is tested and not trained on")
@@ -221,7 +223,7 @@ def split_by_path(workflow: Workflow, chosen: dict[Split, list[Dialogue]]) -> tu
     are. Returns the splits and how many dialogues were left out.
     """
     trained = {d.path for d in chosen["train"]}
-    support = Counter(choice for path in trained for choice in _hub_choices(workflow, path))
+    support = Counter(choice for path in trained for choice in choices_on(workflow, path))
     watched = Counter(d.path for d in chosen["dev"])
     spare = len(chosen["dev"]) // 2
     tested = Counter(d.path for d in chosen["test"]).most_common()
@@ -229,7 +231,7 @@ def split_by_path(workflow: Workflow, chosen: dict[Split, list[Dialogue]]) -> tu
     held: set[tuple[str, ...]] = set()
     for path, _ in tested:
         own = 1 if path in trained else 0
-        needed = _hub_choices(workflow, path)
+        needed = choices_on(workflow, path)
         if own <= dear and watched[path] <= spare and all(support[choice] - own >= 1 for choice in needed):
             held.add(path)
             dear, spare = dear - own, spare - watched[path]
@@ -241,11 +243,6 @@ def split_by_path(workflow: Workflow, chosen: dict[Split, list[Dialogue]]) -> tu
         "test": [d for d in chosen["test"] if d.path in held],
     }
     return parted, sum(len(chosen[s]) - len(parted[s]) for s in SPLITS)
-
-
-def _hub_choices(workflow: Workflow, path: Iterable[str]) -> set[str]:
-    hubs = set(workflow.hubs)
-    return {edge for edge in path if workflow.edge[edge].source in hubs}
 
 
 def _sha256(workflow: Workflow, dialogues: list[Dialogue]) -> str:

@@ -106,10 +106,15 @@ def stratified_paths(workflow: Workflow, n: int, seed: int) -> list[Path]:
     return chosen
 
 
+def choices_on(workflow: Workflow, path: Iterable[str]) -> set[str]:
+    """The hub choices on a path, as ids of edges."""
+    hubs = set(workflow.hubs)
+    return {edge for edge in path if workflow.edge[edge].source in hubs}
+
+
 def _targets(workflow: Workflow, path: Sequence[str]) -> set[str]:
     """Hub choices and the terminal that a path counts for."""
-    hubs = set(workflow.hubs)
-    return {e for e in path if workflow.edge[e].source in hubs} | {workflow.edge[path[-1]].target}
+    return choices_on(workflow, path) | {workflow.edge[path[-1]].target}
 
 
 def _count(workflow: Workflow, paths: Iterable[Sequence[str]]) -> Counter[str]:

@@ -67,8 +67,11 @@ def judges_agree(rec: Record, comparison_id: str) -> list[Agreement]:
     People are left out: see `people_agree`.
     """
     rubrics = _rubrics(rec, comparison_id)
-    rows = ((s.criterion, s.judge, s.conversation_id, s.rubric, s.value) for s in scores(rec, comparison_id))
-    found = _ratings(row for row in rows if not row[1].startswith(HUMAN) and row[3] == rubrics.get(row[1]))
+    found = _ratings(
+        (s.criterion, s.judge, s.conversation_id, s.value)
+        for s in scores(rec, comparison_id)
+        if not s.judge.startswith(HUMAN) and s.rubric == rubrics.get(s.judge)
+    )
     return [a for criterion, ratings in found.items() if len(ratings) > 1 for a in agree(criterion, ratings)]
 
 
@@ -85,12 +88,13 @@ def people_agree(rec: Record, comparison_id: str) -> list[Agreement]:
         return []
     rubrics = _rubrics(rec, comparison_id)
     rows = [
-        (v.criterion, v.judge, v.conversation_id, v.rubric_hash, v.score)
+        (v.criterion, v.judge, v.conversation_id, v.score)
         for conversation in dict.fromkeys((*scored, *decided))
         for v in verdicts(rec, conversation)
         if v.rubric_hash == rubrics.get(v.judge)
     ]
-    found = _ratings(row for row in rows if row[2] in set(scored))
+    read = set(scored)
+    found = _ratings(row for row in rows if row[2] in read)
     among = [a for criterion, ratings in found.items() for a in agree(criterion, ratings)]
     passes: dict[str, dict[str, float]] = defaultdict(dict)
     for conversation, votes in decided.items():
@@ -108,10 +112,10 @@ def _rubrics(rec: Record, comparison_id: str) -> dict[str, str]:
     return {row.judge: row.rubric_hash for row in rubrics_in_force(judges(rec, comparison_id))}
 
 
-def _ratings(rows: Iterable[tuple[str, str, str, str, float | None]]) -> dict[str, dict[str, dict[str, float]]]:
+def _ratings(rows: Iterable[tuple[str, str, str, float | None]]) -> dict[str, dict[str, dict[str, float]]]:
     """Criterion → judge → conversation → mean over the judge's repetitions; measures (of no judge) are left out."""
     given: dict[tuple[str, str, str], list[float | None]] = defaultdict(list)
-    for criterion, judge, conversation, _, value in rows:
+    for criterion, judge, conversation, value in rows:
         if judge:
             given[criterion, judge, conversation].append(value)
     found: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from workbench.models.loopback import on_loopback
 from workbench.store.rows import ConversationRow, MessageRow
 
 PAID_BY_CALL = "prices of the model's calls"
@@ -101,7 +101,7 @@ def is_local(model: str | None) -> bool:
     """Whether a model runs on a machine of ours (`local/…`, or a URL on loopback), and so costs its time."""
     if model is None:
         return False
-    return model.startswith("local/") or urlsplit(model).hostname in ("127.0.0.1", "localhost", "::1")
+    return model.startswith("local/") or on_loopback(model)
 
 
 def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:

@@ -6,10 +6,10 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from workbench.store import parquet
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.record import Record
 from workbench.store.rows import ConversationRow
@@ -17,8 +17,8 @@ from workbench.store.verdicts import measures, verdicts
 from workbench.text import cell
 
 _KEPT = ("judge", "criterion", "score", "evidence", "rubric_hash", "rep")
-_ROWS = 5000
-"""Rows of a Parquet file that are in memory at once."""
+_TYPES: dict[type, str] = {float: "REAL", int: "INTEGER", bool: "BOOLEAN", str: "TEXT"}
+"""What `store.parquet` calls the kinds."""
 
 
 def conversation_rows(rec: Record, comparison_id: str) -> Iterator[dict[str, Any]]:
@@ -69,17 +69,12 @@ def write_csv(rec: Record, comparison_id: str, file: Path) -> None:
 
 def write_parquet(rec: Record, comparison_id: str, file: Path) -> None:
     """The same columns as CSV, with their types; what is text in one row and a number in another is text in all."""
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
     columns = _columns(rec, comparison_id)
-    types = {float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_(), str: pyarrow.string()}
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    rows = _flat_rows(rec, comparison_id)
-    with ParquetWriter(str(file), schema) as out:
-        while part := list(islice(rows, _ROWS)):
-            typed = {n: [None if (v := row.get(n)) is None else kind(v) for row in part] for n, kind in columns.items()}
-            out.write_table(pyarrow.table(typed, schema=schema))
+    rows = (
+        {name: None if (value := row.get(name)) is None else kind(value) for name, kind in columns.items()}
+        for row in _flat_rows(rec, comparison_id)
+    )
+    parquet.write_parquet(file, {name: _TYPES[kind] for name, kind in columns.items()}, rows)
 
 
 def _columns(rec: Record, comparison_id: str) -> dict[str, type]:

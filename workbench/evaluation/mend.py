@@ -111,12 +111,13 @@ def _weak(rec: Record, held: Sequence[ConversationRow], rows: Iterable[MeasureRo
                 astray.add(row.conversation_id)
     missed = [c for c in held if not ends.get(c.id, (True, None))[0] and c.id not in astray]
     workflow = _workflow(rec, missed[0]) if missed else None
+    due_at = Counter(end for _, end in ends.values())
     for conversation in missed:
         if workflow and (due := _due(rec, workflow, conversation)):
             expected = ends[conversation.id][1]
             key = (due[-1], workflow.edge[due[-1]].source)
             wrong[key] += 1
-            every[key] = max(every[key], sum(end == expected for _, end in ends.values()))
+            every[key] = max(every[key], due_at[expected])
     ranked = sorted((key for key in wrong if wrong[key]), key=lambda k: (-wrong[k], -wrong[k] / every[k], k))
     return [Weak(edge, hub, wrong[edge, hub], every[edge, hub]) for edge, hub in ranked]
 

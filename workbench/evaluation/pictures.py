@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from workbench.evaluation.words import labels_in_order
-from workbench.text import clean
+from workbench.text import clean, clean_line
 
 Bar = tuple[str, float | None, tuple[float, float] | None, float]
 """Label, value, interval, and the value at full length."""
@@ -34,7 +34,7 @@ def bars(rows: Sequence[Bar], width: int = 220) -> str:
     lines, left = [], _room(label for label, *_ in rows)
     for index, (label, value, interval, full) in enumerate(rows):
         y = 22 * index
-        lines.append(_label(0, y + 14, _named(label)))
+        lines.append(_label(0, y + 14, clean_line(label, _LONGEST)))
         if value is None:
             lines.append(_label(left, y + 14, "–"))
             continue
@@ -56,7 +56,7 @@ def distribution(rows: Sequence[tuple[str, Mapping[str, int]]], width: int = 340
     lines, left = [], _room(name for name, _ in rows)
     for index, (name, counts) in enumerate(rows):
         y, x, total = 22 * index, float(left), sum(counts.values())
-        lines.append(_label(0, y + 14, _named(name)))
+        lines.append(_label(0, y + 14, clean_line(name, _LONGEST)))
         for at, label in enumerate(labels):
             n = counts.get(label, 0)
             part = width * n / total if total else 0
@@ -149,11 +149,7 @@ def _short(value: float) -> str:
 
 def _room(names: Iterable[str]) -> int:
     """Pixels that the longest name takes, left of the bars."""
-    return 10 + 7 * max((len(_named(name)) for name in names), default=0)
-
-
-def _named(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return 10 + 7 * max((len(clean_line(name, _LONGEST)) for name in names), default=0)
 
 
 def _label(x: float, y: float, words: str, anchor: str = "start") -> str:

@@ -59,14 +59,15 @@ def write_report(
         return target
     if not row.summary:
         raise UserError(f"comparison {row.name} is {row.status} and has no summary yet")
-    found = sections(row.summary, hourly_price=hourly_price, one_time=one_time, people=plain(people_agree(rec, row.id)))
-    if form == "html":
-        drawn = _pictures(row.summary, hourly_price=hourly_price, one_time=one_time)
-        made = page(page_of(row, found, drawn, list(talks(rec, row))))
-    elif form == "tex":
+    if form == "tex":
         made = latex(row.id, row.name, row.summary, row.config)
     else:
-        made = markdown(row, found)
+        prices = {"hourly_price": hourly_price, "one_time": one_time}
+        found = sections(row.summary, **prices, people=plain(people_agree(rec, row.id)))
+        if form == "html":
+            made = page(page_of(row, found, _pictures(row.summary, **prices), list(talks(rec, row))))
+        else:
+            made = markdown(row, found)
     target.write_text(made, encoding="utf-8")
     return target
 

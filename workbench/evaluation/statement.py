@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from workbench.agents.names import parse_name
 from workbench.errors import UserError
+from workbench.evaluation.cost import is_local
 
 
 def statement(agents: Mapping[str, Mapping[str, Any]], user: str, judges: Sequence[str]) -> str:
@@ -39,8 +39,7 @@ def is_remote(model: str) -> bool:
     name = model.removeprefix("llm:")
     if name.startswith(("anthropic/", "openai/")):
         return True
-    host = urlsplit(name).hostname if "://" in name else None
-    return host is not None and host not in ("127.0.0.1", "localhost", "::1")
+    return "://" in name and not is_local(name)
 
 
 def _model(agent: str) -> str | None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from workbench.errors import UserError
 from workbench.models.attempt import AttemptFailed
+from workbench.models.loopback import on_loopback
 
 MOST_BYTES = 16 << 20
 """Of one answer, streamed ones included: some hundred times what the longest reply takes."""
@@ -64,7 +65,7 @@ def http_client(sdk: ModuleType, model: str, base_url: str | None, timeout_s: fl
         whole = timeout_s * PATIENCE * (10 if results else 1)
         response.stream = Counted(response.stream, allowed, time.monotonic() + whole)
 
-    loopback = urlsplit(base_url or "").hostname in ("127.0.0.1", "localhost", "::1")
+    loopback = on_loopback(base_url or "")
     return sdk.DefaultAsyncHttpxClient(
         timeout=timeout_s,
         trust_env=not loopback,

@@ -16,7 +16,7 @@ def write_parquet(file: Path, columns: Mapping[str, str], rows: Iterable[Mapping
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"TEXT": pa.string(), "INTEGER": pa.int64(), "REAL": pa.float64()}
+    types = {"TEXT": pa.string(), "INTEGER": pa.int64(), "REAL": pa.float64(), "BOOLEAN": pa.bool_()}
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     count, source = 0, iter(rows)
     with pq.ParquetWriter(file, schema, compression="zstd") as out:

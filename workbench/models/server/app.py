@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from workbench.models.server.door import Refused, admit, body_of, refuse
+from workbench.models.server.door import Refused, admit, body_of, models_answer, refuse
 from workbench.models.server.engine import Chunk, Engine, Finished, Ticket
 from workbench.models.server.protocol import ChatCall, completion, parse_call, piece, usage
 
@@ -153,8 +153,7 @@ def build_app(service: Service) -> Starlette:
 
     async def models(request: Request) -> Response:
         admit(request, service.token, service.host)
-        entry = {"id": service.model, "object": "model", "created": 0, "owned_by": "workbench"}
-        return JSONResponse({"object": "list", "data": [entry]})
+        return models_answer(service.model)
 
     async def health(request: Request) -> Response:
         return JSONResponse(await asyncio.to_thread(readings, service))

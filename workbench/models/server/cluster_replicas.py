@@ -5,18 +5,17 @@ by their machines' addresses. There they ask for a bearer token, made up for eac
 from __future__ import annotations
 
 import asyncio
-import json
+import dataclasses
 import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import ServiceError
 from workbench.home import Home
-from workbench.models.server.ensure import ServerInfo
+from workbench.models.server.ensure import ServerInfo, server_info, server_record
 from workbench.models.server.front import Replica
-from workbench.models.server.replicas import DEATHS, LOOK_S
+from workbench.models.server.replicas import LOOK_S, Deaths
 
 if TYPE_CHECKING:
     from workbench.jobs.context import JobContext
@@ -40,14 +39,12 @@ class Server:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def where(self) -> dict[str, Any] | None:
-        """What `server.json` says, with the token; None until it answers. Raises RuntimeError once it has ended."""
+    def where(self) -> ServerInfo | None:
+        """Where it listens; None until it answers. Raises RuntimeError once it has ended."""
         if not self._thread.is_alive():
             raise RuntimeError(self._error or "it ended")
-        file = self._folder / "server.json"
-        if not file.exists():
-            return None
-        return {**json.loads(file.read_text()), "token": (self._folder / "token").read_text()}
+        record = server_record(self._folder)
+        return server_info(self._folder.name, self._folder, record) if record else None
 
     def stop(self) -> None:
         """End the server and leave nothing behind."""
@@ -79,7 +76,7 @@ class ClusterFleet:
         self._args = {**own, "port": 0, "private": True, "idle_minutes": 0.0}
         self.ctx = ctx
         self.replicas = [Replica(number) for number in range(count)]
-        self._deaths, self._why = [0] * count, ""
+        self._deaths = Deaths(count, ctx.log)
         self._actors = [self._start() for _ in range(count)]
 
     async def look_after(self) -> None:
@@ -87,8 +84,6 @@ class ClusterFleet:
         while True:
             for replica in self.replicas:
                 await self._look(replica)
-            if min(self._deaths) >= DEATHS and not any(replica.info for replica in self.replicas):
-                raise ServiceError(f"all replicas have died again and again, the last: {self._why}")
             await asyncio.sleep(LOOK_S)
 
     def stop(self) -> None:
@@ -103,7 +98,7 @@ class ClusterFleet:
         return self._ray.start_actor(Server, self._args, cpus=0 if gpu else 1, gpus=int(gpu))
 
     async def _look(self, replica: Replica) -> None:
-        if self._deaths[replica.number] > DEATHS:
+        if self._deaths.given_up(replica.number):
             return
         try:
             async with asyncio.timeout(5.0):
@@ -112,23 +107,10 @@ class ClusterFleet:
             return
         except self._ray.RayError as error:
             replica.info = None
-            self._deaths[replica.number] += 1
-            self._why = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            self.ctx.log(f"replica {replica.number + 1} died: {self._why}")
             self._ray.kill(self._actors[replica.number])
-            if self._deaths[replica.number] <= DEATHS:
+            why = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            if self._deaths.another(replica.number, why):
                 self._actors[replica.number] = self._start()
             return
-        replica.info = None if found is None else _info(replica, found)
-
-
-def _info(replica: Replica, found: Mapping[str, Any]) -> ServerInfo:
-    return ServerInfo(
-        url=str(found["url"]),
-        model=str(found["model"]),
-        job_id=f"actor {replica.number + 1}",
-        folder=Path(str(found["folder"])),
-        token=str(found["token"]),
-        program=str(found["program"]),
-        pid=int(found["pid"]),
-    )
+        # a process number of another machine means nothing here
+        replica.info = found and dataclasses.replace(found, job_id=f"actor {replica.number + 1}", pid=0)

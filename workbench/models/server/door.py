@@ -8,7 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from workbench.models.loopback import LOOPBACK_HOSTS
+
 _BODY_LIMIT = 8 << 20
 
 
@@ -30,7 +31,7 @@ def admit(request: Request, token: str | None, host: str = "") -> None:
 
     `host` is the address a replica of a cluster may be asked by besides loopback.
     """
-    if "origin" in request.headers or request.url.hostname not in (*_LOOPBACK, host):
+    if "origin" in request.headers or request.url.hostname not in (*LOOPBACK_HOSTS, host):
         raise Refused(403, "this server answers programs on its own machine, no web pages", "forbidden")
     if token is None:
         return
@@ -47,6 +48,12 @@ async def body_of(request: Request) -> bytes:
         if len(raw) > _BODY_LIMIT:
             raise Refused(413, f"the body has more than {_BODY_LIMIT >> 20} MiB", "too_large")
     return bytes(raw)
+
+
+def models_answer(model: str) -> Response:
+    """The protocol's list of models: the one that is served."""
+    entry = {"id": model, "object": "model", "created": 0, "owned_by": "workbench"}
+    return JSONResponse({"object": "list", "data": [entry]})
 
 
 async def refuse(_: Request, error: Exception) -> Response:

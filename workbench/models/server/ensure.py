@@ -125,10 +125,10 @@ def servers(home: Home) -> list[ServerInfo]:
 
 def server_of(job: JobStatus) -> ServerInfo | None:
     """The server that a `serve` job runs, once it has said where it listens."""
-    record = _record(job.folder) if job.state == "running" else None
+    record = server_record(job.folder) if job.state == "running" else None
     if record:
         with suppress(OSError):  # it may be leaving this very moment
-            return _info(job.id, job.folder, record)
+            return server_info(job.id, job.folder, record)
     return None
 
 
@@ -173,17 +173,18 @@ def wait_ready(home: Home, job_id: str, timeout_s: float = READY_SECONDS) -> Ser
     if the user can mend it (the port is taken).
     """
     from workbench.jobs import ENDED, status
+    from workbench.jobs.folder import read_json
 
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         now = status(home, job_id)
         if now.state in ENDED:
             line = now.error or f"it {now.state} before it answered (`workbench jobs show {job_id}`)"
-            mendable = _read_json(now.folder / "done.json").get("exit_code") == UserError.exit_code
+            mendable = read_json(now.folder / "done.json").get("exit_code") == UserError.exit_code
             raise (UserError if mendable else ServiceError)(f"the model server did not start: {line}")
-        record = _record(now.folder)
+        record = server_record(now.folder)
         if record:
-            info = _info(job_id, now.folder, record)
+            info = server_info(job_id, now.folder, record)
             if healthy(info):
                 return info
         time.sleep(_POLL_S)
@@ -215,20 +216,16 @@ def healthy(info: ServerInfo) -> bool:
         return False
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def server_record(folder: Path) -> dict[str, Any] | None:
+    """The `server.json` of a `serve` job's folder, None until there is one."""
+    from workbench.jobs.folder import read_json
 
-
-def _record(folder: Path) -> dict[str, Any] | None:
-    found = _read_json(folder / "server.json")
+    found = read_json(folder / "server.json")
     return found if {"url", "model"} <= set(found) else None
 
 
-def _info(job_id: str, folder: Path, record: Mapping[str, Any]) -> ServerInfo:
+def server_info(job_id: str, folder: Path, record: Mapping[str, Any]) -> ServerInfo:
+    """What such a record says, with the token that lies beside it. Raises OSError if that has gone."""
     return ServerInfo(
         url=str(record["url"]),
         model=str(record["model"]),

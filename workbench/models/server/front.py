@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from workbench.models.server.door import Refused, admit, body_of, refuse
+from workbench.models.server.door import Refused, admit, body_of, models_answer, refuse
 from workbench.models.server.ensure import ServerInfo, health
 
 _DOWN_S = 1.0
@@ -108,9 +108,8 @@ def build_front(front: Front, client: httpx.AsyncClient) -> Starlette:
         raise Refused(503, f"none of the {len(front.replicas)} replicas answers", "no_replica")
 
     async def models(request: Request) -> Response:
-        entry = {"id": front.model, "object": "model", "created": 0, "owned_by": "workbench"}
         admit(request, front.token)
-        return JSONResponse({"object": "list", "data": [entry]})
+        return models_answer(front.model)
 
     async def told(_: Request) -> Response:
         found = await readings(front)

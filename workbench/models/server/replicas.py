@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from workbench.errors import ServiceError, UserError
@@ -33,14 +33,33 @@ def replica_args(args: Mapping[str, object], program: Program, count: int, front
     return [{**own, "replica": number, "threads": threads} for number in range(count)]
 
 
+class Deaths:
+    """How often each replica has died, and whether it is begun again."""
+
+    def __init__(self, count: int, log: Callable[[str], None]) -> None:
+        self._died, self._log = [0] * count, log
+
+    def given_up(self, number: int) -> bool:
+        """Whether a replica is no longer begun again."""
+        return self._died[number] > DEATHS
+
+    def another(self, number: int, why: str) -> bool:
+        """A replica has died, with the line that says why; whether to begin it again. Raises ServiceError for the last one."""
+        self._died[number] += 1
+        again = not self.given_up(number)
+        self._log(f"replica {number + 1} died: {why}{'; begun again' if again else ''}")
+        if all(self.given_up(n) for n in range(len(self._died))):
+            raise ServiceError(f"all replicas have died again and again, the last: {why}")
+        return again
+
+
 class Fleet:
     """The replicas' jobs: launched, looked after, stopped."""
 
     def __init__(self, ctx: JobContext, args: Sequence[Mapping[str, object]], title: str) -> None:
         self.ctx, self._args, self._title = ctx, args, title
         self.replicas = [Replica(number) for number in range(len(args))]
-        self._deaths = [0] * len(args)
-        self._why = ""
+        self._deaths = Deaths(len(args), ctx.log)
         self._jobs = [self._launch(number) for number in range(len(args))]
 
     async def look_after(self) -> None:
@@ -72,10 +91,7 @@ class Fleet:
                 replica.info = server_of(now)
                 continue
             replica.info = None
-            if self._deaths[replica.number] < DEATHS:
-                self._deaths[replica.number] += 1
-                self._why = now.error or f"replica {replica.number + 1} {now.state}"
-                self.ctx.log(f"replica {replica.number + 1} {now.state}: {now.error or 'no word of why'}; begun again")
+            if not self._deaths.given_up(replica.number) and self._deaths.another(
+                replica.number, now.error or f"it {now.state} without a word of why"
+            ):
                 self._launch(replica.number)
-        if min(self._deaths) >= DEATHS and not any(replica.info for replica in self.replicas):
-            raise ServiceError(f"all replicas have died again and again, the last: {self._why}")
