@@ -104,12 +104,12 @@ def test_a_full_disk_tears_one_line_only(tmp_path: Path, monkeypatch: pytest.Mon
     file = tmp_path / "events.jsonl"
     writer = EventWriter(file)
     writer.append("a", {})
-    real = os.write
+    real, room = os.write, [10]  # bytes left on the disk
 
     def full(handle: int, data: bytes) -> int:
-        if len(data) > 10:
-            return real(handle, data[:10])
-        raise OSError(28, "No space left on device")
+        if not room:
+            raise OSError(28, "No space left on device")
+        return real(handle, data[: room.pop()])
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):

@@ -19,7 +19,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.dialogue import reviewing
-from workbench.dialogue.reviewing import TAGS, Seen
+from workbench.dialogue.reviewing import Seen
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store.record import Record, connect
@@ -30,8 +30,9 @@ from workbench.tui.actions import bindings
 from workbench.tui.dialogs import AskScreen
 from workbench.tui.effects import reader
 from workbench.tui.format import ago
-from workbench.tui.widgets.safe import Line, SafeText, Span, Toned, line
+from workbench.tui.widgets.safe import Line, SafeText, Span, line
 from workbench.tui.widgets.table import VirtualTable
+from workbench.tui.widgets.tags import TagLine
 
 if TYPE_CHECKING:
     from workbench.tui.shell import Workbench
@@ -86,52 +87,6 @@ def nearest(count: int, at: int, by: int, are_open: Callable[[Sequence[int]], Se
             if is_open:
                 return place
     return None
-
-
-class TagLine(Toned, can_focus=True):
-    """Tags on digits: a digit puts one on or off, enter keeps, esc leaves."""
-
-    DEFAULT_CSS = "TagLine { height: auto; min-height: 1; max-height: 5; background: $cursor-blurred; padding: 0 1; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(n), f"put_on_or_off({n})", show=False) for n in range(1, 10)),
-        Binding("enter", "keep", show=False),
-    ]
-
-    class Kept(Message):
-        """The tags were chosen."""
-
-        def __init__(self, tags: tuple[str, ...]) -> None:
-            super().__init__()
-            self.tags = tags
-
-    def __init__(self, kind: SubjectKind, id: str | None = None) -> None:
-        super().__init__(id=id, classes="hidden")
-        self.offered = TAGS[kind]
-        self.tags: tuple[str, ...] = ()
-        self._text = SafeText()
-
-    def compose(self) -> ComposeResult:
-        """One wrapped line."""
-        yield self._text
-
-    def put(self, tags: tuple[str, ...]) -> None:
-        """Begin with these tags."""
-        self.tags = tags
-        spans: list[Span] = []
-        for n, tag in enumerate(self.offered, 1):
-            spans += [(f"{n} ", "key"), (tag + "  ", "strong" if tag in tags else "dim")]
-        spans += [(f"{tag}  ", "strong") for tag in tags if tag not in self.offered]
-        self._text.put((*spans, ("⏎ keeps", "dim")))
-
-    def action_put_on_or_off(self, n: int) -> None:
-        """Put a tag on or off."""
-        if n <= len(self.offered):
-            tag = self.offered[n - 1]
-            self.put(tuple(t for t in self.tags if t != tag) if tag in self.tags else (*self.tags, tag))
-
-    def action_keep(self) -> None:
-        """Done."""
-        self.post_message(self.Kept(self.tags))
 
 
 class ReviewBar(Vertical):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench.agents.names import parse_name
@@ -36,14 +36,6 @@ def agents_of(text: str) -> list[str]:
     return names
 
 
-def _agents_problem(text: str) -> str | None:
-    try:
-        agents_of(text)
-    except UserError as error:
-        return str(error)
-    return None
-
-
 def judges_of(text: str) -> list[str]:
     """The judges named, by commas. Raises UserError for one that is not known."""
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -51,36 +43,21 @@ def judges_of(text: str) -> list[str]:
     return names
 
 
-def _judges_problem(text: str) -> str | None:
-    try:
-        judges_of(text)
-    except UserError as error:
-        return str(error)
-    return None
+def _by(read: Callable[[str], object]) -> Callable[[str], str | None]:
+    """A field's check by the reader of its text."""
+
+    def check(text: str) -> str | None:
+        try:
+            read(text)
+        except UserError as error:
+            return str(error)
+        return None
+
+    return check
 
 
-def _concurrency_problem(text: str) -> str | None:
-    try:
-        parse_concurrency(text)
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def _place_problem(text: str) -> str | None:
-    try:
-        parse_where(text)
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def _rubric_problem(text: str) -> str | None:
-    try:
-        load_rubric(text)
-    except UserError as error:
-        return str(error)
-    return None
+def _limits(values: Values) -> list[str]:
+    return [text.strip() for text in (values["limits"] or "").split(",") if text.strip()]
 
 
 def fields(home: Home) -> tuple[Field, ...]:
@@ -90,18 +67,18 @@ def fields(home: Home) -> tuple[Field, ...]:
     workflows = [path.stem for path in known_workflows()]
     return (
         ChoiceField("workflow", "workflow", workflows[0] if workflows else "", "the procedure", options=workflows),
-        Field("agents", "agents", offered, "compiled:RUN, orchestrated:MODEL, in-context:MODEL, oracle; by commas", check=_agents_problem),
+        Field("agents", "agents", offered, "compiled:RUN, orchestrated:MODEL, in-context:MODEL, oracle; by commas", check=_by(agents_of)),
         NumberField("scenarios", "scenarios", 200, "the same for every agent", least=1, most=100_000, whole=True),
         Field("limits", "fewer for", "", "AGENT=N by commas: fewer scenarios for a slow or dear agent", optional=True),
         NumberField("repetitions", "repetitions", 1, "conversations a scenario", least=1, most=100, whole=True),
         Field("user", "simulated user", "agenda", "agenda (offline) or llm:MODEL"),
-        Field("judges", "judges", "rules", "rules (offline), llm:MODEL, claude, gpt-4.1, pair, paper; by commas", check=_judges_problem),
+        Field("judges", "judges", "rules", "rules (offline), llm:MODEL, claude, gpt-4.1, pair, paper; by commas", check=_by(judges_of)),
         NumberField("judge_repetitions", "judgements", 1, "of a conversation by every judge", least=1, most=20, whole=True),
-        Field("rubric", "rubric", "paper", "what models judge by: paper, or a YAML file of yours", check=_rubric_problem),
+        Field("rubric", "rubric", "paper", "what models judge by: paper, or a YAML file of yours", check=_by(load_rubric)),
         ChoiceField("batch", "batch", NO, "judged through the Message Batches API: half the price, within a day", options=[NO, YES]),
         NumberField("budget", "budget, $", None, "never spends more; empty: no limit", True, least=0),
-        Field("concurrency", "calls at once", "auto", "auto, or a number; `jobs set` changes it later", check=_concurrency_problem),
-        Field("on", "done by", "here", "here, ray (a cluster of this machine's cores), ray://ADDRESS or HOST:PORT", check=_place_problem),
+        Field("concurrency", "calls at once", "auto", "auto, or a number; `jobs set` changes it later", check=_by(parse_concurrency)),
+        Field("on", "done by", "here", "here, ray (a cluster of this machine's cores), ray://ADDRESS or HOST:PORT", check=_by(parse_where)),
         ChoiceField("split", "split", "test", "training scenarios are never used", options=["test", "dev"]),
         NumberField("seed", "seed", 42, "of the scenarios", least=0, whole=True),
         NumberField("hourly_price", "$ an hour", None, "of this machine, to price local models; empty: unknown", True, least=0),
@@ -118,7 +95,7 @@ def arguments(values: Values) -> dict[str, Any]:
         **{name: values[name] for name in plain},
         "workflow_id": workflow_hash(workflow),
         "agents": agents,
-        "limits": dict(parse_limit(text, agents) for text in (values["limits"] or "").split(",") if text.strip()),
+        "limits": dict(parse_limit(text, agents) for text in _limits(values)),
         "name": values["name"] or "",
         "judges": judges_of(values["judges"]),
         "rubric": None if values["rubric"] == PAPER else rubric_path(values["rubric"]),
@@ -171,9 +148,7 @@ def command(home: Home, values: Values) -> Sequence[str]:
     for name in ("scenarios", "repetitions", "user", "split", "seed", "concurrency"):
         words += [f"--{name}", str(values[name])]
     words += ["--on", where] if (where := parse_where(values["on"])) else []
-    words += [
-        word for text in (values["limits"] or "").split(",") if text.strip() for word in ("--limit", text.strip())
-    ]
+    words += [word for text in _limits(values) for word in ("--limit", text)]
     words += [word for judge in judges_of(values["judges"]) for word in ("--judge", judge)]
     words += ["--judge-repetitions", str(values["judge_repetitions"])] if values["judge_repetitions"] != 1 else []
     words += ["--rubric", values["rubric"]] if values["rubric"] != PAPER else []
