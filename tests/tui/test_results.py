@@ -296,12 +296,13 @@ async def test_the_form_starts_the_evaluation_that_its_command_says(
         assert len(begun) == 1
 
 
-def test_the_form_refuses_what_the_command_would() -> None:
-    assert evaluating._agents_problem("nobody") is not None
-    assert evaluating._agents_problem("oracle, compiled:demo") is None
-    assert evaluating._agents_problem(" , ") is not None
-    assert evaluating._judges_problem("rules, pair") is None
-    assert evaluating._judges_problem("nobody") is not None
+def test_the_form_refuses_what_the_command_would(judged: Home) -> None:
+    check = {field.name: field.check for field in evaluating.fields(judged) if field.check}
+    assert check["agents"]("oracle, compiled:demo") is None
+    assert check["judges"]("rules, pair") is None
+    for name, text in (("agents", "nobody"), ("agents", " , "), ("judges", "nobody"), ("on", "nowhere:x")):
+        assert check[name](text) is not None
+    assert "no rubric" in str(check["rubric"]("nowhere.yaml"))
 
 
 async def test_the_form_holds_all_that_the_command_has(judged: Home, tmp_path: Path) -> None:
@@ -324,7 +325,6 @@ async def test_the_form_holds_all_that_the_command_has(judged: Home, tmp_path: P
     assert (made["limits"], made["judge_repetitions"], made["rubric"]) == ({"oracle": 3}, 2, str(rubric))
     with pytest.raises(UserError, match="AGENT=N"):
         evaluating.arguments({**values, "limits": "nobody=3"})
-    assert "no rubric" in str(evaluating._rubric_problem("nowhere.yaml"))
 
 
 async def test_a_running_comparison_says_how_much_of_it_there_is(judged: Home) -> None:
