@@ -7,7 +7,7 @@ forgets it; the same request of the resumed job is then answered from the record
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 
 from workbench.models.client import Reply, Request, Usage
 from workbench.models.ledger import IN_FLIGHT
@@ -30,9 +30,7 @@ class CallBook:
 
     def key(self, name: str, request: Request) -> str:
         """Hash of the model's name and all of the request, its owner and seed included; how the reply travels is none of it."""
-        said = asdict(request)
-        del said["streamed"]
-        return digest([name, said])
+        return digest([name, {f.name: getattr(request, f.name) for f in fields(request) if f.name != "streamed"}])
 
     def answered(self, key: str) -> Reply | None:
         """The reply to the request that `key` names, if it was answered, recorded and not yet forgotten."""

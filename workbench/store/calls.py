@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 from workbench.store.encode import storable
 from workbench.store.record import Record
@@ -13,9 +13,7 @@ from workbench.store.select import Where
 
 def put_calls(rec: Record, rows: Iterable[CallRow]) -> int:
     """Add calls to the ledger, or bring rows of calls that were in flight up to date; returns how many."""
-    texts = ("error", "reply")
-    made = ({**asdict(r), **{n: storable(t) for n in texts if (t := getattr(r, n)) is not None}} for r in rows)
-    return rec.put("calls", made, conflict="update")
+    return rec.put("calls", (_values(row) for row in rows), conflict="update")
 
 
 def calls(rec: Record, owner_kind: str | None = None, owner_id: str | None = None, limit: int = 1000) -> list[CallRow]:
@@ -80,6 +78,11 @@ def spent_on_dataset(rec: Record, dataset_id: str) -> float | None:
              WHERE owner_kind = 'dialogue' AND owner_id IN (SELECT dialogue_id FROM dataset_items WHERE dataset_id = ?)"""
     row = rec.one(sql, (dataset_id,))
     return float(row["cost"]) if row and not row["unpriced"] else None
+
+
+def _values(row: CallRow) -> dict[str, object]:
+    texts = {name: storable(text) for name in ("error", "reply") if (text := getattr(row, name)) is not None}
+    return {field.name: getattr(row, field.name) for field in fields(row)} | texts
 
 
 def _where(owner_kind: str | None, owner_id: str | None, since: float | None) -> Where:
