@@ -221,6 +221,12 @@ def test_after_a_lost_line_everything_is_where_it_was(start: Start, home: Home) 
     assert states.load(home.state / "tui.json").dialogues == kept.dialogues
 
 
+def test_a_line_lost_while_the_app_starts_ends_it(start: Start) -> None:
+    terminal = start()
+    terminal.hang_up()  # before the app has read or written anything: it may not even have begun
+    assert terminal.process.returncode in (1, 128 + signal.SIGHUP)
+
+
 @pytest.mark.parametrize(
     "environment", [{"TERM": "linux"}, {"TERM": "xterm-16color", "NO_COLOR": "1"}], ids=["16 colours", "none"]
 )

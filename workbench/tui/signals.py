@@ -6,7 +6,7 @@ import asyncio
 import os
 import select
 import signal
-import sys
+import stat
 import threading
 from collections.abc import Callable
 
@@ -25,9 +25,16 @@ def install(leave: Callable[[int], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, leave, 128 + number)
-    if sys.__stdin__ is not None and sys.__stdin__.isatty():
+    if _is_device(0):  # `isatty` no longer says yes to a terminal that went away while the app started
         watch = threading.Thread(target=_wait_for_hangup, args=(loop, leave), name="hangup", daemon=True)
         watch.start()
+
+
+def _is_device(handle: int) -> bool:
+    try:
+        return stat.S_ISCHR(os.fstat(handle).st_mode)
+    except OSError:
+        return False
 
 
 def _wait_for_hangup(loop: asyncio.AbstractEventLoop, leave: Callable[[int], None]) -> None:
