@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Bytecode is made when a module is first used: most of what is installed never is, and making it all takes a minute.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := $(INSTALL) --constraint constraints.txt
 
 .PHONY: setup demo test test-long nightly lint lock audit bench pictures clean
 
@@ -40,12 +42,12 @@ pictures: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(INSTALL) --require-hashes --no-deps -r requirements.lock
 	$(PIP) --editable .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-test.lock
+	$(INSTALL) --require-hashes --no-deps -r requirements-test.lock
 	$(PIP) --editable '.[test]'
 	touch $@
 

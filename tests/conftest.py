@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from workbench.home import Home
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several workers of pytest share the cores
 
 
 @pytest.fixture

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CITIES = ("Oslo", "Rome", "Paris", "Lima", "Cairo", "Quito")
 
