@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.agents.fake_server import chat_server
+from tests.agents.fake_server import Fault, chat_server
 from workbench.agents.replay import events_of, pricing, timeline
 from workbench.cli.main import cli
 from workbench.home import Home
@@ -61,6 +62,23 @@ def test_lines_from_a_pipe_reach_every_agent_and_hostile_text_no_terminal(home: 
     assert result.output.count("heard one") == 2
     assert result.output.count("heard two") == 2
     assert "[/x]" in result.output
+
+
+def test_a_blind_talk_tells_nothing_of_who_is_who_before_the_vote(home: Home) -> None:
+    def answer(messages: list[dict[str, Any]]) -> str:
+        if messages[-1]["content"] == "two":
+            raise Fault(400)
+        return "Hello."
+
+    with chat_server(answer) as url:
+        agents = (f"compiled:{url}#secret", f"in-context:{url}#secret", "oracle")
+        result = run(home, "chat", *agents, "--blind", text="one\ntwo\n/vote tie\n")
+    before, after = result.output.split("A is ", 1)
+    assert "agent A" in before
+    assert before.count("failed: /retry asks it again") == 2
+    for secret in ("secret", "tokens", "oracle", "user_request", "model call"):
+        assert secret not in before
+    assert after.count("#secret") >= 2
 
 
 def test_a_script_waits_for_what_its_orders_bring(home: Home, tmp_path: Path) -> None:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.tui.conftest import press, screen_text, until
 from tests.tui.live_server import JOB, LiveServer
+from workbench.agents.live_client import LiveClient
 from workbench.home import Home
-from workbench.tui.panes.chat import servers, view
+from workbench.tui.format import agent_name
+from workbench.tui.panes.chat import servers, session, view
 from workbench.tui.panes.chat.board import Board
+from workbench.tui.panes.chat.dialogs import AgentsScreen
 from workbench.tui.panes.chat.layout import Wrapper, changed, message_rows, shares
 from workbench.tui.panes.chat.map import map_lines
 from workbench.tui.panes.chat.screen import REDRAW
@@ -132,6 +138,73 @@ async def test_a_failed_column_says_what_to_do_and_the_others_go_on(home: Home) 
             await until(pilot, lambda: server.received[-1] == {"op": "retry", "to": [1]})
             await pilot.press("i", *"on", "enter")
             await until(pilot, lambda: "a reply in words" in screen_text(app))
+
+
+async def test_a_message_that_reaches_nobody_stays_in_the_input(home: Home) -> None:
+    async with LiveServer(home, FOUR[:2]) as server:
+        app = chatting(home, FOUR[:2])
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: "Hello from" in screen_text(app))
+            for column in range(2):
+                server.tell("state", column=column, state="ended", queued=0, auto=0, ended_by="stopped")
+            await until(pilot, lambda: not app.query_one(Input).placeholder.startswith("to"))
+            before = len(server.received)
+            await pilot.press("i", *"lost", "enter")
+            await until(pilot, lambda: "all have ended" in screen_text(app))
+            assert app.query_one(Input).value == "lost"
+            await pilot.press("escape", "s", "p")
+            await pilot.pause()
+            assert len(server.received) == before
+            server.tell("state", column=1, state="failed", queued=0, auto=0, error="no key")
+            await until(pilot, lambda: "asks B again" in app.query_one(Input).placeholder)
+            await pilot.press("i", *["backspace"] * 4, "enter")
+            await until(pilot, lambda: server.received[-1] == {"op": "retry", "to": [1]})
+
+
+async def test_a_conversation_that_is_just_starting_is_joined_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever speaks to it meanwhile waits for the same line."""
+    async with LiveServer(home, FOUR[:2]) as server:
+        starting, joined = asyncio.Event(), LiveClient.join
+
+        async def join(*args: Any, **kwargs: Any) -> LiveClient:
+            await starting.wait()
+            return await joined(*args, **kwargs)
+
+        monkeypatch.setattr(LiveClient, "join", join)
+        monkeypatch.setattr(session, "resume", lambda _, job: SimpleNamespace(id=job))
+        app = chatting(home, FOUR[:2])
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: "starting" in screen_text(app))
+            await pilot.press("i", *"early", "enter")
+            await pilot.pause()
+            starting.set()
+            await until(pilot, lambda: screen_text(app).count("a reply in words") >= 2)
+            assert [m["op"] for m in server.received] == ["join", "say"]
+
+
+async def test_the_keys_behind_the_one_that_opens_the_line_for_a_name_belong_to_the_name(home: Home) -> None:
+    app = Workbench(home, watch=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        chosen: list[Any] = []
+        await app.push_screen(AgentsScreen(("compiled:a",), ()), chosen.append)
+        for name in ("oracle", "compiled:x"):
+            for char in f"/{name}":  # in one burst, as a slow line brings them
+                app.post_message(events.Key({"/": "slash", ":": "colon"}.get(char, char), char))
+            await until(pilot, lambda name=name: app.screen.query_one(Input).value == name)  # type: ignore[misc]
+            await pilot.press("enter")
+        await pilot.press("enter")
+        assert chosen == [("oracle", "compiled:x")]
+
+
+async def test_the_mark_of_a_chosen_message_does_not_outlive_its_conversation(home: Home) -> None:
+    async with LiveServer(home, FOUR[:2]):
+        app = chatting(home, FOUR[:2])
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: "Hello from" in screen_text(app))
+            await pilot.press("left_square_bracket")
+            assert app.query_one(Board).chosen == 0
+            app.query_one("#chat")._join(JOB)  # type: ignore[attr-defined]
+            assert app.query_one(Board).chosen is None
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
@@ -275,7 +348,34 @@ def test_the_input_says_to_whom_it_goes() -> None:
     talk = view.fold(talk, {"type": "state", "column": 0, "state": "ended", "ended_by": "agent"})
     talk = view.fold(talk, {"type": "state", "column": 2, "state": "answering"})
     assert view.whom(talk, None).startswith("to BC, 1 still answering takes it next")
-    assert view.whom(talk, 1).startswith("to B only")
+    assert view.whom(talk, 1) == "to B only: orchestrated:b (^t changes it; it will have diverged)"
+    assert view.whom(talk, 0).startswith("A has ended")
+    talk = view.fold(talk, {"type": "state", "column": 2, "state": "failed", "error": "no key"})
+    assert view.whom(talk, None) == "to BC, ⏎ asks C again (^t: one alone)"
+    talk = view.fold(talk, {"type": "state", "column": 2, "state": "ended", "ended_by": "stopped"})
+    assert view.whom(talk, 1) == "to B only: orchestrated:b (^t changes it)"
+    assert view.whom(talk, None) == "to only B (^t: one alone)"
+
+
+def test_what_is_wrong_is_told_over_the_column_and_in_a_strip_but_names_nobody_in_a_blind_comparison() -> None:
+    def shown(talk: view.Talk) -> list[str]:
+        lines = [*view.head(talk, talk.columns[1], True), view.strip(talk, talk.columns[1])]
+        lines += Wrapper().lay(talk.columns, [40, 40], aligned=True, masked=talk.masked)[1].rows
+        return ["".join(text for text, _ in spans) for spans in lines]
+
+    for event in (
+        {"type": "state", "state": "failed", "error": "OPENAI_API_KEY is not set", "column": 1},
+        {"type": "waiting", "text": "trying again: OPENAI is busy", "column": 1},
+    ):
+        talk = told(turn(0, 0, "hi"), event)
+        assert sum("OPENAI" in row for row in shown(talk)) == 3
+        assert not any("OPENAI" in row for row in shown(replace(talk, blind=True)))
+
+
+def test_an_agent_is_called_by_its_model() -> None:
+    assert agent_name("compiled:http://127.0.0.1:8000/v1#travel") == "compiled:travel"
+    assert agent_name("orchestrated:local//data/models/base/") == "orchestrated:base"
+    assert agent_name("oracle") == "oracle"
 
 
 @settings(deadline=None)

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 2.0
 """How long the process stays when all columns have ended and nobody is connected."""
-IDLE_SECONDS = 3600.0
-"""How long it stays when nobody is connected and nothing happens."""
+IDLE_SECONDS = 900.0
+"""How long it stays when nobody is connected and nothing happens; whoever speaks to it later starts it again."""
 LOCATOR = "workbench.evaluation.position:Locator"
 """Who reads where a conversation stands: above this room, so it is named and looked up like a job's entry point."""
 ATTEMPTS = 4
@@ -245,9 +245,11 @@ class _Live:
         said: list[Spoken] = []
         turns: dict[int, AgentTurn] = {}
         ended: Event | None = None
+        started = next((e["t"] for e in self._past if e["type"] == "hello"), column.started)
         for event in (e for e in self._past if e.get("column") == column.index):
             if event["type"] == "branch":
                 del said[event["idx"] :]
+                started = event["t"]
                 turns = {n: t for n, t in turns.items() if n < event["idx"]}
                 column.conversation_id, column.branch_of, ended = event["conversation"], event["of"], None
             elif event["type"] == "said":
@@ -262,7 +264,7 @@ class _Live:
                 column.diverged |= bool(event.get("diverged"))
         if said:
             column.terminal = ended.get("terminal") if ended else None
-            column.started = next(e["t"] for e in self._past if e["type"] == "hello")
+            column.started = started
             await column.restore(said, turns, ended["ended_by"] if ended else None)
 
     def _hello(self) -> dict[str, Any]:
@@ -359,7 +361,8 @@ class _Live:
                     case "say":
                         column.say(str(message["text"]), alone=alone)
                     case "auto":
-                        column.autopilot(None if message["steps"] is None else int(message["steps"]))
+                        steps = None if message["steps"] is None else int(message["steps"])
+                        column.autopilot(steps, alone=alone)
                     case "stop":
                         column.stop_reply()
                     case "retry":

@@ -87,6 +87,8 @@ class Column:
         self.started = time.time()
         self.speakers: set[str] = set()
         """Who has spoken to the agent: "human", a simulated user's name, or both."""
+        self._taken_over = False
+        """Whether somebody did something while the simulated user thought: what it says then is not said."""
         self.diverged = False
         """Whether it was ever spoken to alone, or set back alone: it no longer hears what the others hear."""
         self.branch_of: str | None = None
@@ -106,19 +108,32 @@ class Column:
     def say(self, text: str, *, alone: bool = False) -> None:
         """A human's message; it takes over from the simulated user, and waits while a reply is in the making."""
         if self.state != "ended":
-            self._auto = 0
-            self.diverged |= alone
+            self._take_over(alone)
             self._inbox.append(text)
-            self._wake.set()
+            if self.state == "failed" and self._pending is None:  # the simulated user's failure, not the agent's
+                self.state = "ready"
             self._show()
 
-    def autopilot(self, steps: int | None) -> None:
-        """Let the simulated user say `steps` messages, or go on to the end (None). UserError if there is none."""
-        if self._user is None and steps != 0:
+    def autopilot(self, steps: int | None, *, alone: bool = False) -> None:
+        """Let the simulated user say `steps` messages, or go on to the end (None); 0 takes over from it.
+
+        UserError if there is none.
+        """
+        if steps == 0:
+            self._take_over()
+        elif self._user is None:
             raise UserError("autopilot needs a simulated user and a scenario: start the chat with both")
-        self._auto = float("inf") if steps is None else steps
-        self._wake.set()
+        elif self.state != "ended":
+            self.diverged |= alone
+            self._auto = float("inf") if steps is None else steps
+            self._wake.set()
         self._show()
+
+    def _take_over(self, alone: bool = False) -> None:
+        """What a simulated user would say next is not wanted any more."""
+        self._auto, self._taken_over = 0, True
+        self.diverged |= alone
+        self._wake.set()
 
     def stop_reply(self) -> None:
         """Cut the reply in the making; a chat agent keeps what it has said, another one can be asked again."""
@@ -143,18 +158,17 @@ class Column:
             raise UserError(f"there are {len(self.messages)} messages: none to go back to before number {idx + 1}")
         if text is not None and (not idx or self.messages[idx - 1].role == "user"):
             raise UserError("only a user's message can be said anew")
-        self.diverged |= alone
+        self._take_over(alone)
         self._wanted = (idx, text)
         self.stop_reply()
-        self._wake.set()
 
     async def end(self, why: EndedBy = "stopped") -> None:
         """End this column's conversation."""
         if self.state != "ended":
             self.ended_by = why
+            self._take_over()
             self._set("ended")
             self.stop_reply()
-            self._wake.set()
             await self._keep(len(self.messages), [])
 
     async def run(self) -> None:
@@ -191,7 +205,7 @@ class Column:
         self.conversation_id = digest([old, idx, text, time.time()])
         self.messages, self.turns = self.messages[:idx], {n: t for n, t in self.turns.items() if n < idx}
         self.ended_by = self.error = self.terminal = None
-        self._auto, self.started = 0, time.time()
+        self.started = time.time()
         self._inbox.clear()
         await self.agent.close()
         self.agent, self._user = self._keeper.remake(self)
@@ -259,12 +273,15 @@ class Column:
         if self._limits and len(self.messages) >= self._limits.messages:
             await self.end("messages")
             return False
-        self._auto -= 1
+        self._auto, self._taken_over = self._auto - 1, False
         try:
             turn = await self._user.answer([Message(m.role, m.text) for m in self.messages])
         except UserError as error:
-            self._auto = 0
-            self._fail(f"the simulated user failed: {error}")
+            if not self._taken_over:
+                self._auto += 1  # it is asked again when the column is
+                self._fail(f"the simulated user failed: {error}")
+            return False
+        if self._taken_over:
             return False
         if turn.text:
             self._pending = _Input(turn, self._user.name)

@@ -128,6 +128,11 @@ class _Column:
             self.error = event.get("error")
 
     @property
+    def is_unnamed(self) -> bool:
+        """Whether nothing may tell yet who it is."""
+        return self.shown != self.agent
+
+    @property
     def is_done(self) -> bool:
         """Whether nothing more comes from it before somebody speaks."""
         return self.state in ("ended", "failed") or (self.state == "ready" and bool(self.messages))
@@ -168,7 +173,7 @@ async def _talk(home: Home, job: str, auto: bool, lines: TextIO, *, quiet: bool)
 
 def _goes_on(columns: Sequence[_Column], lines: TextIO) -> bool:
     """Whether there is anything to be said: a person is not asked for more once all have ended, but for a vote."""
-    unnamed = any(c.shown != c.agent for c in columns)
+    unnamed = any(c.is_unnamed for c in columns)
     return unnamed or not lines.isatty() or any(c.state != "ended" for c in columns)
 
 
@@ -283,7 +288,7 @@ class _Printer:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._shown = 0
-        self._failed: set[str] = set()
+        self._failed: set[tuple[str, str]] = set()
 
     def show(self, columns: Sequence[_Column], *, everything: bool = False) -> None:
         """Print the rounds that every column that still talks has come to."""
@@ -298,14 +303,17 @@ class _Printer:
             click.echo(_side_by_side([_cell(c, self._shown) for c in columns]) + "\n")
             self._shown += 1
         for column in columns:
-            if column.error and column.error not in self._failed:
-                self._failed.add(column.error)
-                click.echo(f"{clean_line(column.shown)} failed: {clean_line(column.error)}", err=True)
+            failure = (column.conversation, column.error or "")
+            if column.error and failure not in self._failed:
+                self._failed.add(failure)
+                why = "/retry asks it again" if column.is_unnamed else clean_line(column.error)
+                click.echo(f"{clean_line(column.shown)} failed: {why}", err=True)
 
     def waits(self, column: _Column, why: str) -> None:
         """Say that a reply is late, and why."""
         if not self._quiet:
-            click.echo(f"{clean_line(column.shown)}: {clean_line(why)}", err=True)
+            told = "it has to be asked again" if column.is_unnamed else clean_line(why)
+            click.echo(f"{clean_line(column.shown)}: {told}", err=True)
 
     def again(self, number: int) -> None:
         """From round `number` on the rounds are printed anew."""
@@ -319,6 +327,9 @@ class _Printer:
         for column in columns:
             sums = column.totals
             if not sums:
+                continue
+            if column.is_unnamed:
+                click.echo(f"{clean_line(column.shown)}: name and figures come after a vote  ({column.conversation})")
                 continue
             cost = "unknown" if sums["cost"] is None else f"${sums['cost']:.4f}"
             end = column.terminal or column.ended_by or "open"
@@ -335,6 +346,8 @@ def _cell(column: _Column, number: int) -> str:
     message = column.messages[number]
     if message["role"] == "user":
         return f"> {clean(message['text'])}"
+    if column.is_unnamed:  # calls, dollars and nodes would tell who it is
+        return clean(message["text"])
     figures = [took_words(*(message[name] for name in ("usage", "calls", "latency_s", "ttft_s", "cost")))]
     if message["nodes"]:
         figures.append(clean_line("→".join(message["nodes"]), 60))

@@ -83,9 +83,9 @@ def place(path: Path) -> str:
 
 
 def agent_name(name: str) -> str:
-    """An agent's name for a heading: a model's folder is called by its last part; the whole is in the record."""
+    """An agent's name for a heading: of `URL#NAME` the name, of a folder its last part; the whole is in the record."""
     kind, found, model = name.partition(":")
-    return f"{kind}:{model.rstrip('/').rsplit('/', 1)[-1]}" if found else name
+    return f"{kind}:{model.rpartition('#')[2].rstrip('/').rsplit('/', 1)[-1]}" if found else name
 
 
 def percent(share: float | None) -> str:

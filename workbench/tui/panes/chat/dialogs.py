@@ -13,11 +13,13 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from workbench.store.rows import ChatRow
+from workbench.tui.format import agent_name
 from workbench.tui.panes.chat import offers, view
 from workbench.tui.widgets.safe import SafeText, Span, line
 from workbench.tui.widgets.table import Column, ListSource, Row, VirtualTable
 
 MOST = 4
+NAME_CELLS = 36
 
 
 def keys(*pairs: tuple[str, str]) -> SafeText:
@@ -31,7 +33,7 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False),
         Binding("space", "take", show=False),
-        Binding("slash,i", "type", show=False),
+        Binding("slash,i", "type", show=False, priority=True),
     ]
 
     def __init__(self, offered: Sequence[str], chosen: Sequence[str]) -> None:
@@ -44,7 +46,8 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
         with Vertical(classes="dialog", id="agents-dialog"):
             yield SafeText(line(("Talk to", "strong"), ("  up to four agents side by side", "dim")))
             empty = "none in the record yet: workbench demo compiles one, or / names another"
-            yield VirtualTable((Column("", 2), Column("agent")), head=False, id="agents-list", empty=empty)
+            columns = (Column("", 2), Column("agent", NAME_CELLS), Column("in full"))
+            yield VirtualTable(columns, head=False, id="agents-list", empty=empty)
             yield Input(placeholder="another: compiled:RUN  orchestrated:MODEL  in-context:MODEL", id="agents-other")
             yield keys(("space", "take or leave"), ("⏎", "begin"), ("/", "another"), ("esc", "cancel"))
 
@@ -54,14 +57,16 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
         self.query_one("#agents-list").focus()
 
     def _list(self, cursor: int | None = None) -> None:
-        rows = []
+        rows: list[Row] = []
         for agent in self._offered:
             at = self._chosen.index(agent) + 1 if agent in self._chosen else 0
-            rows.append(
-                Row(agent, ((str(at) if at else "·", "key" if at else "dim"), (agent, "strong" if at else "plain")))
-            )
-        self.query_one("#agents-list", VirtualTable).show(ListSource(tuple(rows)), cursor)
-        self.query_one("#agents-list").styles.height = min(max(len(rows), 1), 12)
+            short = agent_name(agent)
+            number: Span = (str(at) if at else "·", "key" if at else "dim")
+            full = "" if short == agent else agent.partition(":")[2]
+            rows.append(Row(agent, (number, (short, "strong" if at else "plain"), (full, "dim"))))
+        table = self.query_one("#agents-list", VirtualTable)
+        table.styles.height = min(max(len(rows), 1), 12)
+        table.show(ListSource(tuple(rows)), cursor)
 
     def action_take(self) -> None:
         """Take the agent, or leave it."""
@@ -72,16 +77,20 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
             self._chosen.append(row.id)
         self._list()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In the line for a name the keys that lead there are letters."""
+        return action != "type" or not isinstance(self.focused, Input)
+
     def action_type(self) -> None:
-        """Name another."""
-        self.query_one("#agents-other").focus()
+        """Name another; the keys behind this one belong to the name, though they come in one burst with it."""
+        self.set_focus(self.query_one("#agents-other"))
 
     def action_leave(self) -> None:
         """From the line to the list; from the list away."""
         if self.query_one("#agents-other").has_focus:
-            self.query_one("#agents-list").focus()
+            self.set_focus(self.query_one("#agents-list"))
         else:
-            self.dismiss(tuple(self._chosen[:0]))
+            self.dismiss(())
 
     @on(VirtualTable.Chosen)
     def _begin(self, message: VirtualTable.Chosen) -> None:
@@ -101,8 +110,8 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
         if name and name not in self._chosen and len(self._chosen) < MOST:
             self._chosen.append(name)
         message.input.value = ""
-        self._list(len(self._offered) - 1)
-        self.query_one("#agents-list").focus()
+        self._list(self._offered.index(name) if name else None)
+        self.set_focus(self.query_one("#agents-list"))
 
 
 class ScenarioScreen(ModalScreen[tuple[str, str | None] | None]):
@@ -245,7 +254,7 @@ class VoteScreen(ModalScreen[tuple[str, str] | None]):
             event.stop()
             self._choice = self._choices[event.key][0]
             note.disabled = False
-            note.focus()
+            self.set_focus(note)
             self._show()
         elif event.key == "up" and note.has_focus:  # back to the choice
             note.disabled = True

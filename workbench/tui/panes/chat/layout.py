@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len
 
 from workbench.text import clean
-from workbench.tui.panes.chat.view import ENDS, Column, Said
+from workbench.tui.panes.chat.view import ENDS, Column, Said, delay, failure
 from workbench.tui.widgets.markdown import markdown
 from workbench.tui.widgets.safe import Line, fit, wrap
 
@@ -48,12 +48,10 @@ class Wrapper:
         if column.reply or column.state == "answering":
             mark = "▌" if column.state == "answering" else ""
             last += [((BAR, "agent"), (row, "plain")) for row in wrap(clean(column.reply) + mark, width - 1)]
-        if column.waiting:
-            words = "it has to be asked again" if masked else column.waiting
+        if words := delay(column, masked=masked):
             last += [((BAR, "warn"), (row, "warn")) for row in wrap(words, width - 1)]
             last.append(((BAR, "warn"), ("x", "key"), (" stops", "dim")))
-        if column.error:
-            words = "it could not answer" if masked else column.error
+        if words := failure(column, masked=masked):
             last += [((BAR, "bad"), (row, "bad")) for row in wrap(f"✗ {words}", width - 1)]
             last.append(((BAR, "bad"), ("r", "key"), (" asks again", "dim")))
         if column.ended_by:

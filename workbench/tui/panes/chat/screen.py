@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -11,6 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.agents.live_client import draw_scenario, launch_chat, with_persona
+from workbench.store.rows import ChatRow
 from workbench.tui import state as states
 from workbench.tui.format import agent_name
 from workbench.tui.panes.chat import offers, session, view
@@ -80,6 +79,10 @@ class ChatPane(Talking):
         self._draw()
 
     # The conversation --------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.query_one(Board).choose(None)
 
     def _begin(self, *, blind: bool = False) -> None:
         """Start the process that holds the conversation; join it when it is there."""
@@ -224,9 +227,20 @@ class ChatPane(Talking):
     @on(Input.Submitted, "#chat-input")
     def _submitted(self, message: Input.Submitted) -> None:
         text, to = message.value.strip(), self._addressed
-        if text and self._session:
+        if not self._session:
+            self.shell.say("nobody to hear it: n begins a conversation", tone="warn")
+        elif not text:
+            self._retry_failed()
+        elif self._is_heard():
             message.input.value = ""
             self._send(lambda client: client.say(text, to))
+
+    def _is_heard(self) -> bool:
+        """Whether a message reaches anybody (one that is just starting will take it); else says what to do."""
+        if self.talk.columns and not view.hearing(self.talk, self._to):
+            self.shell.say(view.whom(self.talk, self._to), tone="warn")
+            return False
+        return True
 
     def action_write(self) -> None:
         """To the input."""
@@ -309,12 +323,14 @@ class ChatPane(Talking):
         """Let the simulated user speak to all (or the one addressed), or take over from it."""
         flying = any(column.auto and column.open for column in self.talk.columns)
         to = self._addressed
-        self._send(lambda client: client.auto(0 if flying else None, to))
+        if self._is_heard():
+            self._send(lambda client: client.auto(0 if flying else None, to))
 
     def action_step(self) -> None:
         """One message of the simulated user."""
         to = self._addressed
-        self._send(lambda client: client.auto(1, to))
+        if self._is_heard():
+            self._send(lambda client: client.auto(1, to))
 
     def action_halt(self) -> None:
         """Cut the replies in the making."""
@@ -328,15 +344,18 @@ class ChatPane(Talking):
 
     def action_retry(self) -> None:
         """Ask failed columns again; if none failed, have the chosen or the last reply made anew."""
-        failed = [c.number for c in self.talk.columns if c.state == "failed"]
         idx, to = self._chosen, self._addressed
-        if failed and idx is None:
-            self._send(lambda client: client.retry(failed))
-        elif idx is None:
-            self._send(lambda client: client.retry(to))
-        else:
+        if idx is not None:
             at = idx if self._role(idx) == "agent" else idx + 1
             self._go(lambda client: client.back(at, None, to))
+        elif not self._retry_failed():
+            self._send(lambda client: client.retry(to))
+
+    def _retry_failed(self) -> bool:
+        """Ask failed columns again; whether there were any."""
+        if failed := [c.number for c in self.talk.columns if c.state == "failed"]:
+            self._send(lambda client: client.retry(failed))
+        return bool(failed)
 
     def action_choose(self, by: int) -> None:
         """Choose a message, in all columns the one of the same number; past the last the end is followed again."""
@@ -391,14 +410,15 @@ class ChatPane(Talking):
 
         def chosen(job: str | None) -> None:
             if job:
-                row = next(c for c in self._earlier if c.job == job)
-                self.state = states.session_begun(states.agents_chosen(self.state, row.agents), job)
+                self.state = states.session_begun(states.agents_chosen(self.state, agents[job]), job)
                 self._join(job)
 
-        def show(found: list[Any]) -> None:
-            self._earlier = found
+        def show(found: list[ChatRow]) -> None:
+            agents.update({c.job: tuple(sorted(c.agents)) if c.blind else c.agents for c in found})
             self.app.push_screen(EarlierScreen(found), chosen)
 
+        agents: dict[str, tuple[str, ...]] = {}
+        """Those of a blind one not in the order of its columns, which would tell who is who."""
         self.run("earlier", lambda: offers.earlier(self.home), show)
 
     def action_name(self) -> None:

@@ -33,6 +33,7 @@ class Session:
     def __init__(self, home: Home, job: str) -> None:
         self.home, self.job = home, job
         self.client: LiveClient | None = None
+        self._connecting = asyncio.Lock()
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events after that number: of an ended one from its file, of a running one as they come.
@@ -51,18 +52,33 @@ class Session:
             async for event in self._tailed(after):
                 yield event
         else:
-            self.client = await LiveClient.join(self.home, self.job, after=after, timeout=PATIENCE)
-            try:
-                async for event in self.client.events():
-                    yield event
-            finally:
-                client, self.client = self.client, None
-                await client.close()
+            async with self._connecting:
+                client = self.client = await LiveClient.join(self.home, self.job, after=after, timeout=PATIENCE)
+            async for event in self._heard(client):
+                yield event
 
-    async def speak(self, after: int) -> LiveClient:
-        """A client to speak through; an ended process is started again and takes the conversation up where it was."""
-        again = await asyncio.to_thread(resume, self.home, self.job)
-        return await LiveClient.join(self.home, again.id, after=after, timeout=PATIENCE)
+    async def speak(self, after: int) -> tuple[LiveClient, AsyncIterator[Event] | None]:
+        """A client to speak through; an ended process is started again and takes the conversation up where it was.
+
+        With it the events to be heard from now on, None where `events` hears them: a process that is just starting is
+        joined once, not twice.
+        """
+        async with self._connecting:
+            if self.client is not None:
+                return self.client, None
+            again = await asyncio.to_thread(resume, self.home, self.job)
+            client = self.client = await LiveClient.join(self.home, again.id, after=after, timeout=PATIENCE)
+            return client, self._heard(client)
+
+    async def _heard(self, client: LiveClient) -> AsyncIterator[Event]:
+        """What it says; after the last event nobody can be spoken to through it."""
+        try:
+            async for event in client.events():
+                yield event
+        finally:
+            if self.client is client:
+                self.client = None
+            await client.close()
 
     def recorded(self) -> list[Event]:
         """All events so far: from the job's folder, or made from the record where the folder is gone.

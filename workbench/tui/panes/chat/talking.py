@@ -74,11 +74,9 @@ class Talking(Pane):
         async def send() -> None:
             try:
                 async with self._sending:  # in the order given, and a process is started once
-                    client = held.client
-                    if client is None:
-                        client = await held.speak(self.talk.last)
-                        held.client = client
-                        self._listen(client.events())
+                    client, events = await held.speak(self.talk.last)
+                    if events and self._session is held:
+                        self._listen(events)
                     await what(client)
             except UserError as error:
                 held.client = None

@@ -236,8 +236,18 @@ MARKS: dict[str, Span] = {
 }
 
 
+def failure(column: Column, *, masked: bool) -> str:
+    """Why it could not answer; what a service says would tell in a blind comparison who is who."""
+    return "it could not answer" if column.error and masked else column.error
+
+
+def delay(column: Column, *, masked: bool) -> str:
+    """Why its reply does not come yet."""
+    return "it has to be asked again" if column.waiting and masked else column.waiting
+
+
 def head(talk: Talk, column: Column, addressed: bool, width: int = 999) -> tuple[Line, Line]:
-    """The two lines over a column: who it is and how it is faring; its sums."""
+    """The two lines over a column: who it is and how it is faring; its sums, or what is wrong, wherever one reads."""
     spans: list[Span] = [MARKS.get(column.state, ("?", "dim")), (f" {column.letter} ", "key")]
     if column.auto and column.open:
         spans.append((f"auto{f' {column.auto}' if column.auto > 0 else ''} ", "warn"))
@@ -254,8 +264,15 @@ def head(talk: Talk, column: Column, addressed: bool, width: int = 999) -> tuple
     name = talk.name(column)
     if talk.vote and column.number == _winner(talk):
         spans.append(("★ ", "good"))
-    second: Line = (("figures after the vote", "dim"),) if talk.masked else sums(column, talk.columns, width)
-    return (*spans, (name, "strong")), second
+    return (*spans, (name, "strong")), _second(talk, column, width)
+
+
+def _second(talk: Talk, column: Column, width: int) -> Line:
+    if words := failure(column, masked=talk.masked):
+        return (("r ", "key"), (words, "bad"))
+    if words := delay(column, masked=talk.masked):
+        return (("x ", "key"), (words, "warn"))
+    return (("figures after the vote", "dim"),) if talk.masked else sums(column, talk.columns, width)
 
 
 def _winner(talk: Talk) -> int:
@@ -266,13 +283,14 @@ def strip(talk: Talk, column: Column) -> Line:
     """A column that does not fit, in one line: state, name, node, dollars, last words."""
     last = column.reply or (column.said[-1].text if column.said else "")
     known: list[Span] = [] if talk.masked else [(f" {column.at or '–'}", "agent"), (f" {column.spent}", "dim")]
+    wrong, late = failure(column, masked=talk.masked), delay(column, masked=talk.masked)
     return (
         MARKS.get(column.state, ("?", "dim")),
         (f" {column.letter} ", "key"),
         (talk.name(column), "strong"),
         *known,
         ("  ", "plain"),
-        (clean_line(column.error or last[-200:]), "bad" if column.error else "plain"),
+        (wrong or late or clean_line(last[-200:]), "bad" if wrong else "warn" if late else "plain"),
     )
 
 
@@ -286,16 +304,27 @@ def whom(talk: Talk, to: int | None) -> str:
     columns = talk.columns
     if not columns:
         return "…"
+    listening = hearing(talk, to)
+    again = "".join(c.letter for c in listening if c.state == "failed")
+    retry = f", ⏎ asks {again} again" if again else ""
     if to is not None and to < len(columns):
-        return f"to {columns[to].letter} only: {talk.name(columns[to])} (^t changes it; it will have diverged)"
-    listening = [c for c in columns if c.open]
+        letter, name = columns[to].letter, talk.name(columns[to])
+        if not listening:
+            return f"{letter} has ended: ^t writes to others, n begins anew, e says something else"
+        diverges = "" if columns[to].diverged or hearing(talk, None) == listening else "; it will have diverged"
+        return f"to {letter} only: {name}{retry} (^t changes it{diverges})"
     if not listening:
         return "all have ended: n begins anew, e says something else"
-    names = "all" if len(listening) == len(columns) else "" if len(listening) > 1 else "only"
+    names = "all " if len(listening) == len(columns) else "" if len(listening) > 1 else "only "
     letters = "".join(c.letter for c in listening)
     busy = sum(c.state == "answering" for c in listening)
     later = f", {busy} still answering take{'s'[: busy == 1]} it next" if busy else ""
-    return f"to {names} {letters}{later} (^t: one alone)".replace("  ", " ")
+    return f"to {names}{letters}{later}{retry} (^t: one alone)"
+
+
+def hearing(talk: Talk, to: int | None) -> list[Column]:
+    """The columns that a message to `to` (None: to all) reaches: those that have not ended."""
+    return [c for c in talk.columns if c.open and to in (None, c.number)]
 
 
 def transcript(talk: Talk) -> str:
