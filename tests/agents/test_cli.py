@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.agents.fake_server import Fault, chat_server
+from tests.fakes.openai_server import Act, fake_openai
 from workbench.agents.replay import events_of, pricing, timeline
 from workbench.cli.main import cli
 from workbench.home import Home
@@ -62,6 +63,14 @@ def test_lines_from_a_pipe_reach_every_agent_and_hostile_text_no_terminal(home: 
     assert result.output.count("heard one") == 2
     assert result.output.count("heard two") == 2
     assert "[/x]" in result.output
+    (talk,) = json.loads(run(home, "conversations", "chats", "--json").output)
+    assert talk["agents"] == [f"compiled:{url}#a", f"in-context:{url}#b"]
+
+
+def test_what_had_come_of_a_reply_that_broke_off_is_shown(home: Home) -> None:
+    with fake_openai("Hello.", Act("one two three four", cut=2)) as fake:
+        result = run(home, "chat", f"compiled:{fake.url}#m", text="hi\n")
+    assert "it had said: one two" in result.output
 
 
 def test_a_blind_talk_tells_nothing_of_who_is_who_before_the_vote(home: Home) -> None:

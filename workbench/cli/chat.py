@@ -103,6 +103,8 @@ class _Column:
         self.shown = shown
         """What it is called: its name, or in a blind comparison before the vote a letter."""
         self.messages: list[dict[str, Any]] = []
+        self.partial = ""
+        """What has come of the reply in the making, or of one that failed."""
         self.totals: dict[str, Any] = {}
         self.state = "answering"
         self.ended_by: str | None = None
@@ -116,12 +118,16 @@ class _Column:
             self.conversation, self.state = event["conversation"], "answering"
         elif event["type"] == "place" and self.messages:
             self.messages[-1]["place"] = {n: event[n] for n in ("nodes", "at", "known")}
+        elif event["type"] == "chunk":
+            self.partial += event["text"]
         elif event["type"] in ("said", "turn") and event["text"]:
+            self.partial = ""
             role = "user" if event["type"] == "said" else "agent"
             names = ("text", "move", "nodes", "calls", "latency_s", "ttft_s", "cost", "usage", "stop_reason")
             self.messages.append({"role": role, **{n: event[n] for n in names if n in event}})
             self.totals = event.get("totals", self.totals)
         elif event["type"] == "state":
+            self.partial = "" if event["state"] == "answering" else self.partial
             busy = event["state"] == "ready" and (event["queued"] or event["auto"])
             self.state = "answering" if busy else event["state"]
             self.ended_by, self.terminal = event.get("ended_by"), event.get("terminal")
@@ -307,6 +313,7 @@ class _Printer:
             if column.error and failure not in self._failed:
                 self._failed.add(failure)
                 why = "/retry asks it again" if column.is_unnamed else clean_line(column.error)
+                why += f"; it had said: {clean_line(column.partial)}" if column.partial else ""
                 click.echo(f"{clean_line(column.shown)} failed: {why}", err=True)
 
     def waits(self, column: _Column, why: str) -> None:

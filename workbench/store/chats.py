@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 from workbench.errors import UserError
 from workbench.store.encode import storable
 from workbench.store.record import Record
 from workbench.store.rows import ChatRow, now
 
 _LISTED = """
-    SELECT json_extract(c.provenance, '$.job') AS job, group_concat(c.agent, char(10)) AS agents,
+    SELECT json_extract(c.provenance, '$.job') AS job,
+        json_group_array(json_array(coalesce(json_extract(c.provenance, '$.column'), c.rowid), c.agent)) AS agents,
         min(c.created) AS created, max(c.status = 'running') AS open, max(w.name) AS workflow,
         sum((SELECT count(*) FROM messages m WHERE m.owner_kind = 'conversation' AND m.owner_id = c.id)) AS messages,
         coalesce(max(n.name), '') AS name, max(json_extract(c.provenance, '$.blind')) AS blind
@@ -20,12 +23,12 @@ _LISTED = """
 
 
 def chats(rec: Record) -> list[ChatRow]:
-    """All live conversations, newest first; branches of a column count as one agent."""
+    """All live conversations, newest first; agents in the order of their columns, branches of a column as one agent."""
     return [
         ChatRow(
             job=row["job"],
             name=row["name"],
-            agents=tuple(dict.fromkeys(str(row["agents"]).split("\n"))),
+            agents=tuple(dict(sorted(json.loads(row["agents"]))).values()),
             workflow=row["workflow"],
             messages=row["messages"],
             open=bool(row["open"]),
