@@ -333,6 +333,18 @@ def test_a_branch_cuts_and_an_alone_message_diverges() -> None:
     assert any("diverged" in text for text, _ in view.head(talk, talk.columns[1], True)[0])
 
 
+def test_a_failed_reply_stays_until_it_is_asked_for_again() -> None:
+    def state(name: str, **more: Any) -> dict[str, Any]:
+        return {"type": "state", "column": 0, "state": name, **more}
+
+    def chunk(text: str) -> dict[str, Any]:
+        return {"type": "chunk", "column": 0, "text": text}
+
+    begun = (state("answering"), chunk("so "), state("answering", queued=1), chunk("far"), state("failed", error="cut"))
+    assert told(*begun).columns[0].reply == "so far"
+    assert told(*begun, state("answering"), chunk("anew")).columns[0].reply == "anew"
+
+
 def test_what_nobody_measured_is_unknown_and_what_is_known_of_a_cost_is_shown() -> None:
     whole = turn(0, 0, "Hello") | {"latency_s": 2.0, "ttft_s": None, "malformed": 1}
     assert view.figures(whole) == "2.0 s first – · 1→1 tok · 1 malformed · $0"

@@ -167,6 +167,7 @@ class Column:
         if self.state != "ended":
             self.ended_by = why
             self._take_over()
+            self._inbox.clear()
             self._set("ended")
             self.stop_reply()
             await self._keep(len(self.messages), [])

@@ -127,7 +127,8 @@ class _Column:
             self.messages.append({"role": role, **{n: event[n] for n in names if n in event}})
             self.totals = event.get("totals", self.totals)
         elif event["type"] == "state":
-            self.partial = "" if event["state"] == "answering" else self.partial
+            if self.error and event["state"] != "failed":  # it is asked again
+                self.partial = ""
             busy = event["state"] == "ready" and (event["queued"] or event["auto"])
             self.state = "answering" if busy else event["state"]
             self.ended_by, self.terminal = event.get("ended_by"), event.get("terminal")

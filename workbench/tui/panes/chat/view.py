@@ -159,7 +159,10 @@ def _column(column: Column, event: Mapping[str, Any]) -> Column:
     if kind == "state":
         state, error = str(event.get("state", column.state)), clean_line(str(event.get("error") or ""))
         ended = clean_line(str(event.get("ended_by") or ""), 40) if state == "ended" else ""
-        reply = column.reply if state in ("answering", "failed") else ""
+        goes_on = (
+            state == "answering" and column.state != "failed"
+        )  # a failed reply's text stands until it is asked for again
+        reply = column.reply if goes_on or state == "failed" else ""
         return replace(
             column, state=state, error=error, ended_by=ended, reply=reply, queued=int(event.get("queued") or 0),
             auto=int(event.get("auto") or 0), diverged=column.diverged or bool(event.get("diverged")),
