@@ -1,7 +1,7 @@
 """Where things made at run time lie: `runs/` under the home folder, private to its owner or shared with a group.
 
-Files and folders take after the folder they are made in: one that a group may write (`workbench share`) gets 0660 and
-2770, any other 0600 and 0700, whatever the umask.
+Files and folders take after the folder they are made in: in one that hands its group on (2770, as `workbench share`
+makes it) they get 0660 and 2770, in any other 0600 and 0700, whatever the umask.
 """
 
 from __future__ import annotations
@@ -61,11 +61,15 @@ class Home:
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether the group may write in `folder`; False if it is not there."""
+    """Whether `folder` is its group's: they may write there, and it hands itself on to what is made in it.
+
+    Group-writable alone says nothing (a umask of 002, or /tmp). False if it is not there.
+    """
     try:
-        return bool(folder.stat().st_mode & stat.S_IWGRP)
+        mode = folder.stat().st_mode
     except OSError:
         return False
+    return mode & SHARED[1] == SHARED[1] and not mode & stat.S_IWOTH
 
 
 def open_private(file: Path, flags: int) -> int:

@@ -324,7 +324,10 @@ def app_round(home: Home, rng: random.Random) -> dict[str, Any]:
     from workbench.tui import state as states
 
     kept = states.load(home.state / "tui.json")
-    states.save(home.state / "tui.json", dataclasses.replace(kept, pane="dialogues"))
+    fresh = (
+        states.DialoguesState()
+    )  # a filter that was being typed is kept, and would hide what the next round waits for
+    states.save(home.state / "tui.json", dataclasses.replace(kept, pane="dialogues", dialogues=fresh))
     return {"kind": "app", "moment": round(moment, 3), "killed": True}
 
 

@@ -106,6 +106,15 @@ def test_the_command_and_what_doctor_says(home: Home) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as two people")
+@pytest.mark.parametrize("mode", [0o1777, 0o775, 0o770], ids=["like /tmp", "umask 002", "a group's"])
+def test_a_home_is_private_wherever_it_is_made(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    home = Home(tmp_path / "runs").make()
+    connect(home).close()
+    assert not home.shared
+    assert modes(home) == {"files": {0o600}, "folders": {0o700}}
+
+
 def test_two_people_of_a_group_review_one_record(tmp_path: Path) -> None:
     """Each opens, reviews, checkpoints and leaves as an own user; whoever is last removes the side files of the other."""
     home = Home(tmp_path / "runs").make()
