@@ -5,7 +5,8 @@
 What the panes read, on a record of that many conversations (--quick: 4,000) beside the same on one of 200: the list's row ids with
 its first screen, one agent's conversations, a search in all messages for a word that one of them holds, one conversation whole. Then
 the messages go to Parquet (`pack --cold`), and a conversation is opened from there. Conversations are sample
-data (`workbench record sample`), real words multiplied. A million of them want some 5 GB and an hour before anything is measured.
+data (`workbench record sample`), real words multiplied; beyond 20,000 they recur under other ids. A million of them want some 15 GB
+of disk for a while.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from workbench.store.cooling import make_cold
 from workbench.store.record import Record, connect
 from workbench.store.rows import ComparisonRow, ConversationRow, MessageRow
 
-SMALL, SCREEN, COMPARISON = 200, 60, "5ca1e5ca1e5ca1e0"
+SMALL, MADE, SCREEN, COMPARISON = 200, 20_000, 60, "5ca1e5ca1e5ca1e0"
 RUNS = 15
 RARE = "quetzalcoatlus"
 
@@ -108,13 +109,32 @@ def _cold(home: Home, rec: Record, large: int) -> list[Finding]:
 
 
 def _fill(home: Home, count: int) -> None:
-    make_sample(home, Amount(dialogues=300, conversations=count, scenarios=0))
+    made = min(count, MADE)
+    make_sample(home, Amount(dialogues=300, conversations=made, scenarios=0))
     with connect(home) as rec:
+        for copy in range(1, count // made):
+            _copy(rec, f"-{copy}")
         workflow = rec.query("SELECT id FROM workflows LIMIT 1")[0]["id"]
         rare = ConversationRow("0ddc0de0", None, "oracle", "oracle", None, workflow, status="done")
         put_conversation(rec, rare, [MessageRow("agent", f"Our {RARE} flies on Mondays.")])
         put_comparison(rec, ComparisonRow(COMPARISON, workflow, "large", {}, "done"))
         rec.execute("UPDATE conversations SET comparison_id = ?", (COMPARISON,))
+
+
+def _copy(rec: Record, mark: str) -> None:
+    """Every conversation that was made, with its messages, once more under an id that ends in `mark`."""
+    talk = "agent, condition, workflow_id, rep, seed, status, terminal, ended_by, totals, provenance, created"
+    said = "idx, role, text, data, created"
+    with rec.write():
+        rec.execute(
+            f"INSERT INTO messages (owner_kind, owner_id, {said}) SELECT owner_kind, owner_id || ?, {said} FROM messages "
+            "WHERE owner_kind = 'conversation' AND owner_id IN (SELECT id FROM conversations WHERE instr(id, '-') = 0)",
+            (mark,),
+        )
+        rec.execute(
+            f"INSERT INTO conversations (id, {talk}) SELECT id || ?, {talk} FROM conversations WHERE instr(id, '-') = 0",
+            (mark,),
+        )
 
 
 def main() -> None:
