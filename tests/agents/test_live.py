@@ -29,6 +29,7 @@ from workbench.home import Home
 from workbench.jobs import status, stop, wait
 from workbench.store import connect
 from workbench.store.chat_votes import votes
+from workbench.store.chats import chats
 from workbench.store.conversations import get_conversation
 from workbench.store.scenarios import put_scenarios
 from workbench.workflow.model import Workflow
@@ -280,8 +281,12 @@ async def test_texts_are_located_in_the_graph_and_a_blind_vote_is_kept(
         assert place["at"] == travel.out[travel.start][0].target
         hello = next(e for e in seen if e["type"] == "hello")
         assert hello["blind"]
+        with connect(home) as rec:
+            assert [c.blind for c in chats(rec)] == [True]
         await client.vote("1", "clearer")
         await collect(client, lambda seen: seen[-1]["type"] == "vote")
+        with connect(home) as rec:
+            assert [(c.blind, c.agents) for c in chats(rec)] == [(False, tuple(a["name"] for a in hello["agents"]))]
         await client.vote("7")
         await collect(client, lambda seen: seen[-1]["type"] == "refused")
         await client.end()

@@ -14,7 +14,8 @@ _LISTED = """
         json_group_array(json_array(coalesce(json_extract(c.provenance, '$.column'), c.rowid), c.agent)) AS agents,
         min(c.created) AS created, max(c.status = 'running') AS open, max(w.name) AS workflow,
         sum((SELECT count(*) FROM messages m WHERE m.owner_kind = 'conversation' AND m.owner_id = c.id)) AS messages,
-        coalesce(max(n.name), '') AS name, max(json_extract(c.provenance, '$.blind')) AS blind
+        coalesce(max(n.name), '') AS name, max(json_extract(c.provenance, '$.blind'))
+            AND NOT EXISTS (SELECT 1 FROM chat_votes v WHERE v.job = json_extract(c.provenance, '$.job')) AS blind
     FROM conversations c JOIN workflows w ON w.id = c.workflow_id
     LEFT JOIN chats n ON n.id = json_extract(c.provenance, '$.job')
     WHERE c.comparison_id IS NULL AND json_extract(c.provenance, '$.job') IS NOT NULL

@@ -345,7 +345,10 @@ class VoteRow:
 
 @dataclass(frozen=True, slots=True)
 class ChatRow:
-    """A live conversation with its agents side by side; `name` is "" until somebody gives it one."""
+    """A live conversation with its agents side by side; `name` is "" until somebody gives it one.
+
+    `blind`: nobody may learn yet who is who, since there was no vote.
+    """
 
     job: str
     name: str

@@ -218,8 +218,11 @@ class VirtualTable(Toned, can_focus=True):
                 self.action_choose()
 
     def on_resize(self) -> None:
-        """Keep the cursor in view."""
+        """Keep the cursor in view, and no rows out of it that would fit."""
+        top = self.top
         self._settle()
+        if self.top != top:
+            self.refresh()
 
     def on_focus(self) -> None:
         """The cursor row shows the focus."""

@@ -12,13 +12,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from workbench.agents.live_client import MOST_AGENTS
 from workbench.store.rows import ChatRow
 from workbench.tui.format import agent_name
 from workbench.tui.panes.chat import offers, view
 from workbench.tui.widgets.safe import SafeText, Span, line
 from workbench.tui.widgets.table import Column, ListSource, Row, VirtualTable
 
-MOST = 4
 NAME_CELLS = 36
 
 
@@ -73,7 +73,7 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
         row = self.query_one("#agents-list", VirtualTable).row
         if row and row.id in self._chosen:
             self._chosen.remove(row.id)
-        elif row and len(self._chosen) < MOST:
+        elif row and len(self._chosen) < MOST_AGENTS:
             self._chosen.append(row.id)
         self._list()
 
@@ -107,7 +107,7 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
         name = message.value.strip()
         if name and name not in self._offered:
             self._offered.append(name)
-        if name and name not in self._chosen and len(self._chosen) < MOST:
+        if name and name not in self._chosen and len(self._chosen) < MOST_AGENTS:
             self._chosen.append(name)
         message.input.value = ""
         self._list(self._offered.index(name) if name else None)

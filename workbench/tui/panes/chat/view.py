@@ -51,7 +51,6 @@ class Column:
     """Why the reply does not come yet: its service is asked again in a moment."""
     ended_by: str = ""
     diverged: bool = False
-    conversation: str = ""
     walk: tuple[str, ...] = ()
     edges: tuple[str, ...] = ()
     at: str = ""
@@ -89,11 +88,9 @@ class Talk:
 
     columns: tuple[Column, ...] = ()
     workflow: str = ""
-    scenario: str = ""
     last: int = 0
     blind: bool = False
     vote: str = ""
-    note: str = ""
 
     @property
     def listening(self) -> tuple[int, ...]:
@@ -117,20 +114,13 @@ def fold(talk: Talk, event: Mapping[str, Any]) -> Talk:
     if kind == "hello":
         named = [a for a in event.get("agents", ()) if isinstance(a, Mapping)]
         known = {c.number: c for c in talk.columns}
-        columns = tuple(
-            _greeted(known.get(n, Column(n, str(a.get("name", "")))), a)
-            for n, a in ((int(a.get("column", i)), a) for i, a in enumerate(named))
-        )
-        scenario, blind = str(event.get("scenario") or ""), bool(event.get("blind"))
-        return replace(talk, columns=columns, workflow=str(event.get("workflow", "")), scenario=scenario, blind=blind)
+        numbered = [(int(a.get("column", i)), str(a.get("name", ""))) for i, a in enumerate(named)]
+        columns = tuple(replace(known.get(n, Column(n, name)), reply="", error="") for n, name in numbered)
+        return replace(talk, columns=columns, workflow=str(event.get("workflow", "")), blind=bool(event.get("blind")))
     if kind == "vote":
-        return replace(talk, vote=str(event.get("choice", "")), note=clean_line(str(event.get("note", ""))))
+        return replace(talk, vote=str(event.get("choice", "")))
     number = event.get("column")
     return replace(talk, columns=tuple(_column(c, event) if c.number == number else c for c in talk.columns))
-
-
-def _greeted(column: Column, agent: Mapping[str, Any]) -> Column:
-    return replace(column, reply="", error="", conversation=str(agent.get("conversation", "")))
 
 
 def _column(column: Column, event: Mapping[str, Any]) -> Column:
@@ -154,7 +144,6 @@ def _column(column: Column, event: Mapping[str, Any]) -> Column:
     if kind == "branch":
         return replace(
             column, said=column.said[:idx], reply="", error="", ended_by="", state="ready", walk=(), edges=(), at="",
-            conversation=str(event.get("conversation", "")),
         )  # fmt: skip
     if kind == "state":
         state, error = str(event.get("state", column.state)), clean_line(str(event.get("error") or ""))
