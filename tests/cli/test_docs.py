@@ -63,3 +63,16 @@ def test_a_wrong_command_is_found() -> None:
     assert problem("workbench dialogues generat x") == "no command generat"
     assert problem("workbench --home X train start y --nope") == "no option --nope"
     assert not problem("workbench --home X train start y --dry-run")
+
+
+def test_every_code_of_the_doctor_is_explained() -> None:
+    codes = set(re.findall(r'"(WD\d{3})"', (ROOT / "workbench" / "cli" / "doctor.py").read_text("utf-8")))
+    explained = set(re.findall(r"WD\d{3}", (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")))
+    assert len(codes) > 15
+    assert codes == explained
+
+
+def test_every_place_on_the_map_of_the_house_exists() -> None:
+    named = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)[`:]", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    assert len(named) > 25
+    assert [place for place in named if not any((base / place).exists() for base in (ROOT, ROOT / "workbench"))] == []

@@ -159,9 +159,8 @@ def test_a_signal_leaves_the_terminal_as_it_was(start: Start, number: signal.Sig
     assert termios.tcgetattr(terminal.slave)[3] == terminal.before[3]
 
 
-@pytest.mark.long
 def test_the_app_is_used_resized_and_left(start: Start, home: Home) -> None:
-    terminal = start(TMUX="/tmp/tmux")
+    terminal = start(TMUX="/tmp/tmux", COLUMNS="80", LINES="24")  # as a parent that has loaded readline exports them
     terminal.until(b"Hello, where would")
     terminal.type(b"y")
     terminal.until(b"also in")

@@ -12,7 +12,7 @@ from textual.geometry import Region
 from tests.tui.conftest import HOSTILE
 from workbench.tui.follow import Stage
 from workbench.tui.theme import meanings
-from workbench.tui.widgets.chart import Series, buckets, plot, smooth
+from workbench.tui.widgets.chart import Chart, Series, buckets, plot, smooth
 from workbench.tui.widgets.safe import SafeText, fit, fit_line, line, width_of, wrap, wrap_line
 from workbench.tui.widgets.table import Column, ListSource, Row, VirtualTable
 from workbench.tui.widgets.timeline import timeline
@@ -191,3 +191,34 @@ async def test_streaming_keeps_the_end_in_view_and_what_was_said_before() -> Non
         assert said.scroll_offset.y == up  # whoever scrolls up is left in peace
         await pilot.press("g")
         assert said.scroll_offset.y == 0
+
+
+def test_a_no_break_space_keeps_a_label_and_its_figure_on_one_line() -> None:
+    said = line(
+        ("step\u00a0", "dim"), ("3\u00a0s", "plain"), ("  ", "plain"), ("memory\u00a0", "dim"), ("3.5\u00a0GB", "plain")
+    )
+    rows = ["".join(text for text, _ in row).strip() for row in wrap_line(said, 16)]
+    assert rows == ["step\u00a03\u00a0s", "memory\u00a03.5\u00a0GB"]
+
+
+def test_a_words_tones_do_not_break_it() -> None:
+    rows = wrap_line(line("what is ", ("bold", "strong"), "est fits"), 12)
+    assert ["".join(text for text, _ in row) for row in rows] == ["what is", "boldest fits"]
+
+
+def test_a_chart_without_room_for_its_names_keeps_the_whole_figures() -> None:
+    chart = Chart("loss")
+    chart.series = (Series("train", ((0.0, 0.0451),)), Series("held out", ((0.0, 0.0618),), mark="◆"))
+    headings = ["".join(text for text, _ in chart._heading(width)) for width in (60, 34, 26)]
+    assert headings == [
+        "loss  ─ train 0.0451  ◆ held out 0.0618",
+        "─ train 0.0451  ◆ held out 0.0618",
+        "loss  ─ 0.0451  ◆ 0.0618",
+    ]
+
+
+def test_figures_stand_near_their_names_however_wide_the_screen_is() -> None:
+    table = VirtualTable((Column("name"), Column("n", 4, "right"), Column("note")))
+    table.show(ListSource((Row("a", ("short", "1", "x" * 50)), Row("b", ("a longer one", "2", "")))))
+    assert table._widths(200) == [12, 4, 182]
+    assert table._widths(20) == [7, 4, 7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 from workbench.home import Home, umask_in
@@ -24,6 +25,9 @@ def run(
         chat: Job of the conversation that the chat pane shows.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    if sys.stdout.isatty():  # the size that whoever started this once had (readline exports it) would hide every resize
+        for variable in ("COLUMNS", "LINES"):
+            os.environ.pop(variable, None)
     if slow_link is None:
         slow_link = is_slow(os.environ.get("WORKBENCH_SLOW_LINK") or "auto")
     if slow_link:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from textual.strip import Strip
 
 from workbench.tui.format import short
-from workbench.tui.widgets.safe import Line, Span, Toned, fit
+from workbench.tui.widgets.safe import Line, Span, Toned, fit, fit_line, width_of
 
 _MOST = 1e100
 """Nothing that is measured is larger; what is (or is no number) is not drawn."""
@@ -154,22 +154,25 @@ class Chart(Toned):
             self.series, self._drawn = new, None
             self.refresh()
 
-    def _heading(self) -> Line:
-        spans: list[Span] = [(self.title, "strong")]
-        for s in self.series:
-            if s.points and s.name:
-                spans += [
-                    ("  " + (s.mark or "─") + " ", s.tone),
-                    (f"{s.name} ", "dim"),
-                    (f"{s.points[-1][1]:.3g}", s.tone),
-                ]
-        return tuple(spans)
+    def _heading(self, width: int) -> Line:
+        """The title, and each curve's mark, name and newest value; the names go first where there is no room for all."""
+        named = [s for s in self.series if s.points and s.name]
+
+        def said(title: str, with_names: bool) -> Line:
+            spans: list[Span] = [(title, "strong")] if title else []
+            for s in named:
+                spans += [(f"{'  ' if spans else ''}{s.mark or '─'} ", s.tone)]
+                spans += [(f"{s.name} ", "dim"), (f"{s.points[-1][1]:.3g}", s.tone)][not with_names :]
+            return tuple(spans)
+
+        wide = (said(self.title, True), said("", True), said(self.title, False))
+        return next((spans for spans in wide if width_of(spans) <= width), fit_line(wide[0], width))
 
     def render_line(self, y: int) -> Strip:
         """Line API: heading, then the plot, kept until data or size change."""
         width, height = self.size
         if y == 0:
-            return self.strip(self._heading(), width)
+            return self.strip(self._heading(width), width)
         if self._drawn is None or self._drawn[0] != (width, height):
             lines = plot(
                 self.series, width, height - 1, low=self.low, high=self.high, unit=self.unit, x_label=self.x_label

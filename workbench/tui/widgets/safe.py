@@ -22,7 +22,7 @@ Span = tuple[str, str]
 Line = tuple[Span, ...]
 _MOST = 16
 """Characters to a cell that are looked at before a line is cut: a line of 100 kB costs no more than one that fits."""
-_FLAT = {0x09: " ", 0x0A: " "}
+_FLAT = {0x09: " ", 0x0A: " ", 0xA0: " "}
 
 
 def line(*parts: str | Span) -> Line:
@@ -85,20 +85,37 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def wrap_line(spans: Line, width: int, indent: str = "") -> list[Line]:
-    """A toned line broken at spaces to `width` cells; continuation lines begin with `indent`."""
+    """A toned line broken at spaces to `width` cells; continuation lines begin with `indent`.
+
+    A no-break space holds words together (a label and its figure), also from one span to the next.
+    """
     rows: list[Line] = []
     row: list[Span] = []
     used = 0
-    for text, tone in spans:
-        for at, word in enumerate(clean(text).replace("\n", " ").split(" ")):
-            piece = (" " if at else "") + word
-            if used + cell_len(piece) > width and used > len(indent):
-                rows.append(tuple(row))
-                row, used, piece = [(indent, "plain")], len(indent), word
+    for word in _words(spans, width):
+        if used + width_of(word) > width and used > len(indent):
+            rows.append(tuple(row))
+            row, used = [(indent, "plain")], len(indent)
+        if rows and used == len(indent):
+            word = [(word[0][0].removeprefix(" "), word[0][1]), *word[1:]]
+        for piece, tone in word:
             piece = set_cell_size(piece, width - used) if cell_len(piece) > width - used else piece
             row.append((piece, tone))
             used += cell_len(piece)
     return [*rows, tuple(row)]
+
+
+def _words(spans: Line, width: int) -> Iterator[list[Span]]:
+    """The words of a line, each with the space before it, as the spans it is made of; one wider than a line span by span."""
+    word: list[Span] = []
+    for text, tone in spans:
+        for at, part in enumerate(clean(text).replace("\n", " ").split(" ")):
+            if word and (at or width_of(word) + cell_len(part) > width):
+                yield word
+                word = []
+            word.append((" " + part if at else part, tone))
+    if word:
+        yield word
 
 
 def _cut(spans: Line, width: int) -> list[Line]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+from rich.cells import cell_len
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
@@ -22,11 +23,23 @@ Runner = Callable[[str, Callable[[], Any], Callable[[Any], None]], None]
 Cell = str | Span | Line
 """A cell: text, text with a tone, or a line of toned spans."""
 BLOCK = 128
+ANY_WIDTH = 1 << 16
+_LOOKED_AT = 1000
+"""Rows of a list in memory whose width is measured."""
 
 
 def run_now(key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:
     """The simplest runner: at once, here."""
     then(work())
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell's text without tones."""
+    if isinstance(cell, str):
+        return cell
+    return "".join(
+        span if isinstance(span, str) else span[0] for span in (cell[:1] if isinstance(cell[0], str) else cell)
+    )
 
 
 def cell_spans(cell: Cell, width: int, align: str) -> Line:
@@ -74,7 +87,8 @@ class ListSource:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `width` 0 shares what is left; `least` hides the column where the table is narrower than that."""
+    """A column. `width` 0 shares what is left, but takes no more than a list in memory needs unless it is the last;
+    `least` hides the column where the table is narrower than that."""
 
     title: str
     width: int = 0
@@ -131,6 +145,7 @@ class VirtualTable(Toned, can_focus=True):
         self.empty = empty
         self.head = head
         self.source: RowSource = ListSource(())
+        self._needed = self._needs()
         self.count = 0
         self.top = 0
         self.cursor = 0
@@ -154,6 +169,7 @@ class VirtualTable(Toned, can_focus=True):
         offset = self.cursor - self.top
         self.source, self.count = source, source.count()
         self._blocks, self._asked, self._announced = {}, set(), None
+        self._needed = self._needs()
         self._age += 1
         self.cursor = min(max(self.cursor if cursor is None else cursor, 0), max(self.count - 1, 0))
         self.top = self.cursor - offset if top is None else top
@@ -275,14 +291,24 @@ class VirtualTable(Toned, can_focus=True):
 
     def _widths(self, total: int) -> list[int]:
         """Cells for each column, 0 where it is hidden; one cell between columns, mark and bar taken off before."""
-        seen = [column.least <= total for column in self.columns]
-        fixed = sum(c.width for c, s in zip(self.columns, seen, strict=True) if s) + sum(seen) - 1
-        loose = sum(1 for c, s in zip(self.columns, seen, strict=True) if s and not c.width)
-        share, extra = divmod(max(total - fixed, 0), loose or 1)
-        widths: list[int] = []
-        for column, visible in zip(self.columns, seen, strict=True):
-            widths.append(0 if not visible else column.width or share + (extra if loose == 1 else 0))
+        seen = [at for at, column in enumerate(self.columns) if column.least <= total]
+        widths = [column.width if at in seen else 0 for at, column in enumerate(self.columns)]
+        left = max(total - sum(widths) - len(seen) + 1, 0)
+        loose = sorted((at for at in seen if not self.columns[at].width), key=lambda at: self._needed[at])
+        for done, at in enumerate(loose):  # those that need least come first; what they leave goes to the others
+            widths[at] = min(left // (len(loose) - done), self._needed[at])
+            left -= widths[at]
         return widths
+
+    def _needs(self) -> list[int]:
+        """The most cells that each column has a use for, so that figures stand near their names: any number but for those
+        of a list in memory that have others on their right.
+        """
+        if not isinstance(self.source, ListSource):
+            return [ANY_WIDTH] * len(self.columns)
+        looked_at = [column.title for column in self.columns], *(row.cells for row in self.source.rows[:_LOOKED_AT])
+        columns = range(len(self.columns) - 1)
+        return [*(max(cell_len(cell_text(c[at])) for c in looked_at if at < len(c)) for at in columns), ANY_WIDTH]
 
     def _spans(self, cells: Sequence[Cell], width: int) -> list[Span]:
         spans: list[Span] = []

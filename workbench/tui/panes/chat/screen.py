@@ -188,7 +188,10 @@ class ChatPane(Talking):
             )
         if len(self._offers.agents) > 1:
             few = ", ".join(map(agent_name, self._offers.agents[:4]))
-            return (("a", "key"), (" chooses the agents to talk to: ", "plain"), (few, "dim"))
+            return (
+                ("a", "key"), (" chooses the agents to talk to: ", "plain"), (few, "dim"),
+                ("   o", "key"), (" opens an earlier conversation", "plain"),
+            )  # fmt: skip
         return (
             ("nobody to talk to yet: ", "dim"), ("workbench demo", "strong"), (" compiles an agent, or ", "dim"),
             ("a", "key"), (" names one", "dim"),

@@ -18,7 +18,7 @@ from workbench.tui.effects import reader
 from workbench.tui.panes.results.view import measure_of
 from workbench.tui.widgets.chart import Series
 from workbench.tui.widgets.safe import Line, Span, line
-from workbench.tui.widgets.table import Cell, Column, Row
+from workbench.tui.widgets.table import Cell, Column, Row, cell_text
 
 VIEWS = (
     "", "tests", "standing", "cost", "plot", "break-even", "distributions", "deviations", "procedure", "coverage", "judges",
@@ -109,18 +109,9 @@ def whole_row(part: Part, row_id: str) -> Line:
         return ()
     spans: list[Span] = []
     for column, cell in zip(part.columns, row.cells, strict=False):
-        if words := _words(cell):
+        if words := cell_text(cell):
             spans += [(f"{column.title} " if column.title else "", "dim"), (f"{words}   ", "plain")]
     return tuple(spans)
-
-
-def _words(cell: Cell) -> str:
-    """A cell's text without tones."""
-    if isinstance(cell, str):
-        return cell
-    return "".join(
-        span if isinstance(span, str) else span[0] for span in (cell[:1] if isinstance(cell[0], str) else cell)
-    )
 
 
 def quality_plot(summary: Mapping[str, Any]) -> Part:

@@ -24,7 +24,7 @@ from workbench.tui.widgets.chart import Chart
 from workbench.tui.widgets.review import ReviewBar, Reviewing
 from workbench.tui.widgets.safe import SafeText
 from workbench.tui.widgets.section import Section
-from workbench.tui.widgets.table import Column, ListSource, VirtualTable
+from workbench.tui.widgets.table import Column, ListSource, VirtualTable, cell_text
 from workbench.tui.widgets.transcript import Transcript
 
 LIST = (Column("comparison"), Column("workflow", 18), Column("state", 8), Column("", 14, "right"))
@@ -155,10 +155,12 @@ class ResultsPane(Reviewing, Pane):
             return
         table = self.query_one("#matrix", VirtualTable)
         wide = self.size.width >= 130
-        each = 30 if wide else max(12, min(18, (self.size.width - 24) // max(len(matrix.conditions), 1) - 1))
         names = view.columns_of(matrix.conditions)
-        table.columns = (Column(""), *(Column(f" {name}", each) for name in names))
         rows = tuple(matrix.row(measure, state.agent, wide) for measure in matrix.measures)
+        needed = max((len(cell_text(cell)) for row in rows for cell in row.cells[1:]), default=0)
+        each = max(needed, *(len(name) + 2 for name in names), 12)
+        each = max(min(each, (self.size.width - 24) // max(len(names), 1) - 1), 12)
+        table.columns = (Column(""), *(Column(f" {name}", each) for name in names))
         ids = [row.id for row in rows]
         table.show(ListSource(rows), ids.index(state.measure) if state.measure in ids else 0)
         most = max((figure.n for figure in matrix.figures.values()), default=0)

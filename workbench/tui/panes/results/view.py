@@ -92,7 +92,8 @@ def figure_cell(criterion: str, figure: Figure | None, selected: bool, wide: boo
     if figure is None or figure.value is None:
         return line((left, "accent"), ("–", "dim"), (right, "accent"))
     share = is_share(criterion, figure)
-    value = f"{figure.value:.0%}" if share else f"{figure.value:.2f}" if figure.value < 100 else short(figure.value)
+    whole = criterion == "tokens" or figure.value >= 100
+    value = f"{figure.value:.0%}" if share else short(figure.value) if whole else f"{figure.value:.2f}"
     if criterion == "cost":
         value = f"{figure.value:.4f}"
     interval = ""

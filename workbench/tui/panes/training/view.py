@@ -242,8 +242,12 @@ def facts(run: Run, curves: RunCurves | None) -> Line:
         *_gpu(metric),
         ("on", f"{start.get('device')} {start.get('precision')}" if start.get("device") else ""),
     ):
-        if value:
-            spans += [(f"{label} ", "dim"), (f"{value}  ", "plain")]
+        if value:  # a label and its figure stay on one line
+            spans += [
+                (f"{label} ".replace(" ", "\u00a0"), "dim"),
+                (value.replace(" ", "\u00a0"), "plain"),
+                ("  ", "plain"),
+            ]
     return tuple(spans) or line(("waiting for the first step", "dim"))
 
 
