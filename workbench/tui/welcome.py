@@ -15,7 +15,7 @@ from workbench.tui.widgets.safe import Line, SafeText, line
 Choice = Literal["demo", "tour", "look"]
 
 OFFERS: tuple[tuple[str, Choice, str, str], ...] = (
-    ("d", "demo", "run the demo", "compiles travel booking into a small model, offline; 15 to 30 minutes on two cores"),
+    ("d", "demo", "run the demo", "the whole way, offline; 15 to 30 minutes on two cores"),
     ("t", "tour", "take the tour", "five panes in a minute"),
     ("l", "look", "look around", "the shipped workflows, their graphs and paths"),
 )
