@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.comparison import make_comparison
 from tests.fakes.record import make_sample_record, sample_dialogue, sample_id
 from workbench.agents.export import export
 from workbench.cli.main import cli
@@ -121,6 +122,36 @@ def test_commands_print_plain_text(hostile: Home, words: list[str], json_too: bo
     done = CliRunner().invoke(cli, ["--home", str(hostile.root.parent), *words, *(["--json"] if json_too else [])])
     assert done.exit_code in (0, 1), (words, done.output[-500:])
     assert "unexpected error" not in done.output, done.output[-500:]
+    harmless(done.output)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, str]:
+    """A finished comparison whose agents, judges, transcripts and summary all bring the payload."""
+    home = Home(tmp_path_factory.mktemp("judged") / "runs").make()
+    with connect(home) as rec:
+        comparison = make_comparison(rec, 6, 2, 2, words=SQL_PAYLOAD)
+        for old in ("compiled:demo", "llm:acme/one"):
+            new = json.dumps(old + SQL_PAYLOAD)[1:-1]
+            rec.execute(
+                "UPDATE comparisons SET summary = replace(summary, ?, ?), name = name || ?", (old, new, SQL_PAYLOAD)
+            )
+            rec.execute("UPDATE conversations SET condition = ? WHERE condition = ?", (old + SQL_PAYLOAD, old))
+            rec.execute("UPDATE verdicts SET judge = ? WHERE judge = ?", (old + SQL_PAYLOAD, old))
+    return home, comparison
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+@pytest.mark.parametrize("command", ["show", "behind", "scenario", "diff"])
+def test_results_print_plain_text(judged: tuple[Home, str], command: str, json_too: bool) -> None:
+    home, comparison = judged
+    with connect(home) as rec:
+        conversation = conversations(rec, ConversationFilter())[0].id
+    subjects = {"scenario": [conversation], "diff": [comparison, comparison]}.get(command, [comparison])
+    words = ["results", command, *subjects, *(["--json"] if json_too else [])]
+    done = CliRunner().invoke(cli, ["--home", str(home.root.parent), *words])
+    assert done.exit_code == 0, done.output[-500:]
+    assert "markup" in done.output, "the payload's own words are shown"
     harmless(done.output)
 
 
