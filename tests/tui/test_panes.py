@@ -19,6 +19,7 @@ from workbench.tui import state as states
 from workbench.tui.shell import Workbench
 from workbench.tui.state import AppState, ChatState
 from workbench.tui.watch import Changed
+from workbench.tui.widgets.bars import Keys
 from workbench.tui.widgets.table import VirtualTable
 from workbench.tui.widgets.transcript import Transcript
 
@@ -212,6 +213,8 @@ async def test_every_command_is_in_the_palette(app: Workbench) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "5", "colon")
         await until(pilot, lambda: "results: conversations behind" in screen_text(app))
+        await press(pilot, "escape")
+        assert app.base.query_one(Keys).hint == ""  # the palette's input is not there any more
 
 
 async def test_an_error_is_one_line_and_ends_nothing(app: Workbench) -> None:

@@ -221,7 +221,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
 
     def refresh_footer(self) -> None:
         """Show the keys that matter now."""
-        hint = "esc leaves the input" if isinstance(self.focused, Input) else ""
+        hint = "esc leaves the input" if isinstance(self.base.focused, Input) else ""
         for keys in self.base.query(Keys):
             keys.put(footer(self.state.pane, getattr(self.state, self.state.pane), self), hint)
 
