@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from workbench.store.encode import from_json, to_json
@@ -22,6 +22,8 @@ SORTS = {
     "messages": "(SELECT count(*) FROM messages m WHERE m.owner_kind = 'conversation' AND m.owner_id = c.id), c.rowid",
 }
 """Orders of a list; "-" before the name turns it round."""
+WINDOW = 500
+"""Rows that are read together where all are gone through one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,23 @@ def conversations(rec: Record, wanted: ConversationFilter | None = None, sort: s
     where = _where(wanted or ConversationFilter())
     rows = rec.query(f"SELECT c.* FROM conversations c{where}{order(SORTS, sort)}", where.arguments)
     return [_row(row) for row in rows]
+
+
+def iterate_conversations(rec: Record, wanted: ConversationFilter, sort: str = "made") -> Iterator[ConversationRow]:
+    """The same one by one, with the memory of `WINDOW` of them and of everyone's row id."""
+    rowids = conversation_rowids(rec, wanted, sort)
+    for at in range(0, len(rowids), WINDOW):
+        yield from conversation_rows(rec, rowids[at : at + WINDOW])
+
+
+def total_kinds(rec: Record, comparison_id: str) -> dict[str, set[str]]:
+    """What the conversations of a comparison have totals of, with SQLite's names for the JSON kinds of their values."""
+    found: dict[str, set[str]] = {}
+    sql = """SELECT t.key AS name, t.type AS kind FROM conversations c, json_each(c.totals) t
+             WHERE c.comparison_id = ? GROUP BY 1, 2 ORDER BY min(c.rowid), t.id"""
+    for row in rec.query(sql, (comparison_id,)):
+        found.setdefault(row["name"], set()).add(row["kind"])
+    return found
 
 
 def conversation_rowids(rec: Record, wanted: ConversationFilter | None = None, sort: str = "-made") -> array[int]:

@@ -78,6 +78,21 @@ def measures(
     ]
 
 
+def measured(rec: Record, comparison_id: str) -> list[str]:
+    """The names of the measures that a comparison's conversations have, in alphabetical order."""
+    sql = """SELECT DISTINCT m.name FROM measures m JOIN conversations c ON c.id = m.conversation_id
+             WHERE c.comparison_id = ? ORDER BY m.name"""
+    return [row["name"] for row in rec.query(sql, (comparison_id,))]
+
+
+def asked(rec: Record, comparison_id: str) -> list[tuple[str, str, str, int]]:
+    """(judge, criterion, rubric hash, repetition) of every verdict that a comparison's conversations have, each once."""
+    sql = """SELECT DISTINCT v.judge, v.criterion, v.rubric_hash, v.rep
+             FROM verdicts v JOIN conversations c ON c.id = v.conversation_id
+             WHERE c.comparison_id = ? ORDER BY v.criterion, v.judge, v.rep"""
+    return [tuple(row) for row in rec.query(sql, (comparison_id,))]
+
+
 def scores(rec: Record, comparison_id: str, criterion: str | None = None, judge: str | None = None) -> list[ScoreRow]:
     """Every single figure of a comparison, by criterion, condition, scenario and repetition; `judge` "": measures."""
     where = Where()
