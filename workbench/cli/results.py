@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -346,7 +346,8 @@ def check(
     if not bounds:
         raise UserError("nothing to check: give --min FIGURE=X or --max FIGURE=X")
     found = check_bounds(summary, agent, bounds, judge)
-    emit(found, as_json, lambda rows: "\n".join(f"{'ok  ' if r.is_met else 'FAIL'} {r.text}" for r in rows))
+    data = [asdict(r.bound) | {"found": r.value, "met": r.is_met} for r in found]
+    emit(data, as_json, lambda _: "\n".join(f"{'ok  ' if r.is_met else 'FAIL'} {r.text}" for r in found))
     if not all(r.is_met for r in found):
         ctx.exit(1)
 
@@ -374,18 +375,22 @@ def check(
 def rejudge(home: Home, /, comparison: str, as_json: bool, **rest: Any) -> None:
     """Measure and judge the kept conversations again; none is held again.
 
-    With --judge, language models give the verdicts that are missing under this rubric, as a background job.
+    With --judge, language models give the verdicts that are missing under this rubric, as a background job. Under
+    another rubric a judge's older verdicts are kept, but figures show those of the newest.
     """
     from workbench.cli.rejudging import by_models
     from workbench.evaluation.rejudge import rejudge as again
     from workbench.evaluation.report import text
     from workbench.store import connect
+    from workbench.store.comparisons import get_comparison
     from workbench.store.find import find
 
     with connect(home) as rec:
         found = find(rec, "comparison", comparison)
         if not set(rest["judges"]) - {"rules"}:
-            emit(again(rec, found), as_json, lambda summary: text(found, summary))
+            row = get_comparison(rec, found)
+            name = row.name if row else found
+            emit(again(rec, found), as_json, lambda summary: text(name, summary))
             return
     by_models(home, found, as_json, **rest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -42,12 +43,15 @@ class Outcome:
 
 
 def parse_bound(text: str, kind: Literal["min", "max"]) -> Bound:
-    """Read `FIGURE=X`. Raises UserError if it is something else."""
+    """Read `FIGURE=X`. Raises UserError if it is something else, or if X is no finite number."""
     figure, _, number = text.partition("=")
     try:
-        return Bound(figure.strip(), float(number), kind)
+        value = float(number)
     except ValueError:
-        raise UserError(f'--{kind} "{text}": write FIGURE=X, such as task_success=4.2') from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f'--{kind} "{text}": write FIGURE=X, such as task_success=4.2')
+    return Bound(figure.strip(), value, kind)
 
 
 def check_bounds(
@@ -76,4 +80,8 @@ def check_bounds(
 
 
 def _numbers(entry: Mapping[str, Any]) -> dict[str, float | None]:
-    return {k: v for k, v in entry.items() if v is None or (isinstance(v, int | float) and not isinstance(v, bool))}
+    return {
+        k: v
+        for k, v in entry.items()
+        if k != "baseline" and (v is None or (isinstance(v, int | float) and not isinstance(v, bool)))
+    }

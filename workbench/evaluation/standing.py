@@ -62,7 +62,7 @@ def reliability(judged: Sequence[ScoreRow], order: Sequence[str]) -> dict[str, d
 
 def failures(tables: Tables, reference: str, other: str) -> dict[str, Any]:
     """McNemar's test on success of two conditions on the same scenarios."""
-    first, second = (tables.of(c, tables.lead, TASK) for c in (reference, other))
+    first, second = (tables.of(c, tables.judge_on(TASK), TASK) for c in (reference, other))
     shared = [s for s in first if s in second]
     a, b = (
         [None if (v := cells[s]) is None else float(v > FAILURE_AT_MOST) for s in shared] for cells in (first, second)
@@ -89,7 +89,7 @@ def ranking(tables: Tables, order: Sequence[str], reference: str | None) -> dict
     wins: dict[tuple[str, str], float] = defaultdict(float)
     for i, one in enumerate(order):
         for two in order[i + 1 :]:
-            first, second = tables.of(one, tables.lead, TASK), tables.of(two, tables.lead, TASK)
+            first, second = (tables.of(c, tables.judge_on(TASK), TASK) for c in (one, two))
             for scenario in first.keys() & second.keys():
                 a, b = first[scenario], second[scenario]
                 if a is not None and b is not None:

@@ -25,7 +25,8 @@ VIEWS = (
     "weighted", "agreement", "paper", "about",
 )  # fmt: skip
 """In the order in which [ and ] go through them; "" is what stands beside the matrix at first."""
-_TONES = ("accent", "user", "good", "warn", "bad", "agent")
+_TONES = ("accent", "user", "good", "bad", "strong", "dim")
+"""Of a plot's agents, one after the other: no two look alike, in 16 colours either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def savings(summary: Mapping[str, Any]) -> Part:
         met = f"paid back after {r.conversations:,.0f} conversations" if r.conversations is not None else r.why
         lines.append(line((f"{r.condition}  ", "plain"), (met, "strong" if r.conversations is not None else "dim")))
     once = f"one-time {dollars(found.one_time)} (generation {dollars(found.generation)}, training {dollars(found.training)})"
-    lines.insert(0, line((once + f"; a conversation {dollars(found.per_conversation)}", "dim")))
+    lines.insert(0, line((once + f"; a conversation {dollars(found.per_conversation)}; up: dollars in total", "dim")))
     if not curves:
         tried = f"workbench results show {str(summary.get('comparison', {}).get('id', 'last'))[:8]} --part break-even --hourly-price 2.5"
         lines.append(line(("to try a price: ", "dim"), (tried, "key")))
