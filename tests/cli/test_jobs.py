@@ -41,6 +41,13 @@ def test_list_and_show(home: Home, finished: str) -> None:
     assert "folder" in run(home, "show", finished).output
 
 
+def test_show_says_how_a_job_is_set(home: Home, finished: str) -> None:
+    assert "paused" not in run(home, "show", finished).output
+    assert run(home, "set", finished, "--pause", "--concurrency", "2").exit_code == 0
+    assert "settings  concurrency 2, paused, budget none" in run(home, "show", finished).output
+    assert json.loads(run(home, "show", finished, "--json").output)["settings"]["paused"] is True
+
+
 def test_an_empty_home_lists_nothing(home: Home) -> None:
     assert run(home, "list").output == "No jobs yet.\n"
     assert json.loads(run(home, "list", "--json").output) == []

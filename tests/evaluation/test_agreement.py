@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from workbench.evaluation.agreement import people_agree
 from workbench.evaluation.plan import plan_of
 from workbench.evaluation.report import write_report
 from workbench.evaluation.run import evaluate
+from workbench.evaluation.scoring import put_scores
 from workbench.home import Home
 from workbench.store import connect
+from workbench.store.comparisons import put_comparison
 from workbench.store.conversations import ConversationFilter, conversations
 from workbench.store.record import Record
 from workbench.store.rows import VerdictRow
-from workbench.store.verdicts import put_verdicts, verdicts
+from workbench.store.verdicts import drop_verdicts, put_verdicts, verdicts
 from workbench.tui.panes.results import parts, view
 
 MILD = "llm:acme/mild"
@@ -105,6 +108,17 @@ def test_scoring_anew_replaces_and_leaves_no_second_verdict(home: Home, rec: Rec
     (mine,) = [v for v in verdicts(rec, compared[7]) if v.judge == "human:dora"]
     assert (mine.score, mine.evidence) == (2.0, {"why": "left early"})
     assert {a.criterion for a in people_agree(rec, view.listing(home)[0][0].id)} == {"task_success", "failure"}
+
+
+def test_what_any_judge_of_it_scored_people_may_score_too(home: Home, rec: Record, compared: list[str]) -> None:
+    """As after `rejudge --rubric`: the comparison keeps its newest rubric, the figures every judge's criteria."""
+    row = view.listing(home)[0][0]
+    lead = str(dict(row.summary)["judge"]["name"])  # type: ignore[index]
+    put_comparison(rec, replace(row, summary={**row.summary, "criteria": [["warmth", "Warmth", lead]]}))
+    assert put_scores(rec, compared[0], "eve", {"warmth": 4}) == compared[0]
+    assert [v.score for v in verdicts(rec, compared[0]) if v.judge == "human:eve"] == [4.0]
+    put_comparison(rec, row)
+    drop_verdicts(rec, [v.id for v in verdicts(rec, compared[0]) if v.judge == "human:eve"])
 
 
 @pytest.mark.parametrize(

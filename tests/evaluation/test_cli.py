@@ -52,6 +52,16 @@ def test_check_ends_with_one_when_a_bound_is_missed(filled: Home, capsys: pytest
     assert "FAIL naturalness not reported" in capsys.readouterr().out
     assert run(filled, "results", "check", "last") == 2
     assert run(filled, "results", "check", "last", "--min", "beauty=1") == 2
+    assert run(filled, "results", "check", "last", "--min", "task_success=nan") == 2
+    assert run(filled, "results", "check", "last", "--max", "baseline=1") == 2  # words are no figure
+    capsys.readouterr()
+    assert (
+        run(filled, "results", "check", "last", "--min", "task_success=4.6", "--max", "failure_rate=1", "--json") == 1
+    )
+    assert [(b["figure"], b["kind"], b["met"]) for b in json.loads(capsys.readouterr().out)] == [
+        ("task_success", "min", False),
+        ("failure_rate", "max", True),
+    ]
 
 
 def test_bad_arguments_are_one_line(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

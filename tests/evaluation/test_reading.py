@@ -17,6 +17,7 @@ from workbench.errors import UserError
 from workbench.evaluation.agreement import agree
 from workbench.evaluation.assess import Assessor
 from workbench.evaluation.bounds import check_bounds, parse_bound
+from workbench.evaluation.changes import Side, changes, sections_of
 from workbench.evaluation.cost import agent_cost, busy_seconds
 from workbench.evaluation.economy import economy
 from workbench.evaluation.latex import escape
@@ -237,6 +238,40 @@ def test_two_comparisons_and_a_saved_one(home: Home, rec: Record, compared: str,
     assert check_bounds(row.summary, "compiled", [parse_bound("task_success=1.9", "min")], MILD)[0].is_met
     with pytest.raises(UserError, match="no judge"):
         check_bounds(row.summary, "compiled", [parse_bound("task_success=1", "min")], "nobody")
+
+
+def judged(**by: tuple[str, float]) -> dict[str, Any]:
+    """A summary of one agent whose criteria were scored so, each by its judge."""
+    judges: dict[str, dict[str, Any]] = {}
+    for name, (judge, mean) in by.items():
+        judges.setdefault(judge, {})[name] = {"mean": mean, "low": mean - 0.5, "high": mean + 0.5}
+    entry = {name: mean for name, (_, mean) in by.items()} | {"judges": judges, "failures": {"rate": 0.5}}
+    lead = {"name": next(iter(judges))}
+    return {
+        "agents": {"oracle": entry},
+        "judge": lead,
+        "criteria": [[name, "", judge] for name, (judge, _) in by.items()],
+    }
+
+
+def test_a_change_is_stated_only_where_one_judge_scored_both() -> None:
+    before = judged(task_success=("rules", 5.0), consistency=("mild", 4.0))
+    after = judged(task_success=("harsh", 2.0), consistency=("mild", 3.0), warmth=("harsh", 1.0))
+    found = {c.figure: c for c in changes(Side("a", before), Side("b", after), {})}
+    assert (found["task_success"].judges, found["task_success"].difference) == (("rules", "harsh"), None)
+    assert found["failure_rate"].difference is None
+    assert (found["consistency"].judges, found["consistency"].difference) == (("mild", "mild"), -1.0)
+    assert found["warmth"].judges == ("harsh", "harsh")
+    # a judge that both have is taken, even if another stands for the criterion
+    after["agents"]["oracle"]["judges"]["rules"] = {"task_success": {"mean": 4.5, "low": 4.0, "high": 5.0}}
+    found = {c.figure: c for c in changes(Side("a", before), Side("b", after), {})}
+    assert (found["task_success"].judges, found["task_success"].difference) == (("rules", "rules"), -0.5)
+    assert found["task_success"].shown == ("5.00 [4.50, 5.50]", "4.50 [4.00, 5.00]")
+    shown = "\n".join(
+        " ".join(row) for row in sections_of(Side("a", before), Side("b", after), list(found.values()))[1].rows
+    )
+    assert "task success (rules)" in shown
+    assert "failure rate (rules before, harsh after)" in shown
 
 
 def test_summaries_of_older_versions_are_shown() -> None:

@@ -45,6 +45,20 @@ def test_failures_are_paired_by_scenario() -> None:
     assert found["p_exact"] == 0.5
 
 
+def test_success_is_what_the_judge_who_stands_for_it_says() -> None:
+    """The leading judge scores by a rubric of its own, without task success."""
+    cells: dict[tuple[str, str, str], dict[str, float | None]] = {
+        ("compiled", "kind", "warmth"): {"a": 1.0, "b": 1.0},
+        ("compiled", "rules", "task_success"): {"a": 5.0, "b": 5.0},
+        ("x", "rules", "task_success"): {"a": 2.0, "b": 4.0},
+        ("y", "rules", "task_success"): {"a": 5.0, "b": 2.0},
+    }
+    found = Tables(cells, {}, (JudgeRow("kind", "k", 1, 0, 1), *JUDGES))
+    assert found.lead == "kind"
+    assert failures(found, "compiled", "x")["only_reference_succeeded"] == 1
+    assert ranking(found, ["compiled", "x", "y"], "compiled")
+
+
 def test_ranking_follows_the_wins() -> None:
     cells = {
         ("compiled", "rules", "task_success"): {"a": 4.0, "b": 5.0, "c": 3.0, "d": 4.0},

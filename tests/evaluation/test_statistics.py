@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -40,6 +41,39 @@ class TestSignedRank:
         assert found.p == pytest.approx(0.009091, abs=5e-7)
         assert found.p_exact == pytest.approx(2 / 2**9)
         assert s.wilcoxon(DRUG1, DRUG2).p != pytest.approx(found.p)
+
+    def test_asymptotic_as_in_r(self) -> None:
+        # R: wilcox.test(x, y, paired = TRUE, exact = FALSE, correct = FALSE / TRUE): p-value = 0.6948866 / 0.7240817
+        x = [120, 114, 181, 188, 180, 146, 121, 191, 132, 113, 127, 112]
+        y = [133, 143, 119, 189, 112, 199, 198, 113, 115, 121, 142, 187]
+        plain, corrected = s.wilcoxon(x, y), s.wilcoxon(x, y, continuity=True)
+        assert plain.statistic == 34
+        assert plain.p == pytest.approx(0.6948866, abs=5e-8)
+        assert corrected.p == pytest.approx(0.7240817, abs=5e-8)
+        assert plain.p_pratt == plain.p  # no zeros: both rules are one
+
+    def test_both_zero_rules_from_their_definition(self) -> None:
+        """Pratt ranks the zeros and drops their ranks (Pratt 1959; mean and variance by Cureton 1967), Wilcoxon drops the
+        zeros before ranking; ties take Σ(t³ − t) ÷ 48 off the variance of both."""
+        counts = dict(zip(range(-4, 5), [1, 4, 16, 15, 8, 4, 5, 1, 2], strict=True))
+        d = [value for value, n in counts.items() for _ in range(n)]
+
+        def p(zeros_ranked: bool) -> float:
+            kept = d if zeros_ranked else [v for v in d if v]
+            size = np.abs(kept)
+            ranks = np.array([(size < v).sum() + ((size == v).sum() + 1) / 2 for v in size])
+            n, gone = len(kept), 8 if zeros_ranked else 0
+            ties = sum((size == v).sum() ** 3 - (size == v).sum() for v in (1, 2, 3, 4))
+            mean = (n * (n + 1) - gone * (gone + 1)) / 4
+            variance = (n * (n + 1) * (2 * n + 1) - gone * (gone + 1) * (2 * gone + 1)) / 24 - ties / 48
+            z = (ranks[np.array(kept) > 0].sum() - mean) / math.sqrt(variance)
+            return math.erfc(abs(z) / math.sqrt(2))
+
+        found = s.wilcoxon(d, [0] * len(d))
+        assert (found.plus, found.minus, found.zero) == (12, 36, 8)
+        assert found.p == pytest.approx(p(zeros_ranked=False))
+        assert found.p_pratt == pytest.approx(p(zeros_ranked=True))
+        assert (found.p, found.p_pratt) == (pytest.approx(0.0064134612), pytest.approx(0.0031724568))
 
     def test_all_zero_is_no_difference(self) -> None:
         found = s.wilcoxon([3, 4, 5], [3, 4, 5])
@@ -92,6 +126,8 @@ class TestOthers:
         assert (found.statistic, found.n, found.missing) == (127.5, (26, 26), 10)
         assert found.p == pytest.approx(0.0001208, abs=5e-8)
         assert s.mann_whitney([], [1, 2]).p is None
+        assert s.mann_whitney([1], [2]).p == 1.0  # two values in all: the continuity correction leaves nothing
+        assert s.mann_whitney([float("nan"), 1, 2], [None]).n == (2, 0)
         assert s.mann_whitney([2, 2], [2]).p == 1.0
 
     def test_mcnemar(self) -> None:
@@ -102,6 +138,11 @@ class TestOthers:
         assert (found.only_first, found.only_second, found.n) == (150, 86, 1600)
         assert found.p_chi2 == pytest.approx(4.1146e-05, rel=1e-3)
         assert found.p_exact is not None
+        # R: binom.test(1, 10) p-value = 0.02148, twice 11 of 1,024
+        one_nine = s.mcnemar([1] * 3 + [1] + [0] * 9, [1] * 3 + [0] + [1] * 9)
+        assert one_nine.p_exact == pytest.approx(22 / 1024)
+        gappy = s.mcnemar([1, float("nan"), 0], [0, 1, None])
+        assert (gappy.n, gappy.only_first, gappy.missing, gappy.p_exact) == (1, 1, 2, 1.0)
         assert s.mcnemar([1, 1], [1, 1]).p_exact == 1.0
         assert s.mcnemar([], []).p_exact is None
 
@@ -139,6 +180,20 @@ class TestEffects:
         assert s.effects([3], [2]).d_pooled is None
         assert s.effects([3], [2]).mean_difference == 1
 
+    def test_cliffs_delta_as_in_effsize(self) -> None:
+        # the example of R's effsize::cliff.delta: delta estimate: -0.25
+        treatment, control = [10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50]
+        assert s.cliffs_delta(treatment, control) == pytest.approx(-0.25)
+
+    def test_rank_biserial_as_in_effectsize(self) -> None:
+        # R effectsize::rank_biserial(x, y, paired = TRUE) of the depression scale: 0.78; V = 40 of 45
+        assert s.rank_biserial(BEFORE, AFTER) == pytest.approx((40 - 5) / 45)
+        assert s.rank_biserial([], []) is None
+
+    def test_missing_pairs_are_left_out(self) -> None:
+        found = s.effects([5, None, 3, float("nan")], [4, 2, 1, 1])
+        assert (found.n, found.missing, found.mean_difference) == (2, 2, 1.5)
+
     def test_cliffs_delta(self) -> None:
         assert s.cliffs_delta([1, 2, 3], [1, 2, 3]) == 0
         assert s.cliffs_delta([4, 5], [1, 2, 3]) == 1
@@ -159,6 +214,23 @@ class TestIntervals:
         assert found.bca is not None
         assert found.bca[0] == pytest.approx(found.low, abs=0.03)
         assert found == s.bootstrap_mean(data, seed=1)
+
+    def test_bca_from_its_definition(self) -> None:
+        """Efron (1987): percentiles moved by the bias z0 and the acceleration a of the jackknife; on the times between
+        failures of an air conditioner (R's `aircondit`), which are skewed."""
+        hours = [3.0, 5, 7, 18, 43, 85, 91, 98, 100, 130, 230, 487]
+        normal = NormalDist()
+        drawn = np.random.default_rng(5).choice(hours, (200_000, 12)).mean(axis=1)
+        z0 = normal.inv_cdf(float((drawn < np.mean(hours)).mean()))
+        left = np.mean(hours) - np.array([np.mean(hours[:i] + hours[i + 1 :]) for i in range(12)])
+        a = float((left**3).sum() / (6 * (left**2).sum() ** 1.5))
+        ends = []
+        for z in (normal.inv_cdf(0.025), normal.inv_cdf(0.975)):
+            ends.append(np.quantile(drawn, normal.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))))
+        found = s.bootstrap_mean(hours)
+        assert found.estimate == pytest.approx(108.0833, abs=5e-5)
+        assert found.bca == (pytest.approx(ends[0], rel=0.03), pytest.approx(ends[1], rel=0.03))
+        assert found.bca[1] > found.high + 10  # skewed to the right: the percentile interval ends too early
 
     def test_edges(self) -> None:
         assert s.bootstrap_mean([]).estimate is None
@@ -211,6 +283,22 @@ class TestIntervals:
         assert None not in (both.low, both.high, pooled.low, pooled.high)
         assert both.high - both.low > 2 * (pooled.high - pooled.low)  # type: ignore[operator]
 
+    def test_two_way_bootstrap_keeps_its_level_where_pooling_does_not(self) -> None:
+        """No difference at all, 8 training seeds that differ: how often does an interval miss zero?"""
+        rng, runs = np.random.default_rng(2), 150
+        two_way = pooled = 0
+        for n in range(runs):
+            table = rng.normal(0, 1, (200, 8)) + rng.normal(0, 0.15, (1, 8)) + rng.normal(0, 0.1, (200, 1))
+            both = s.two_way_bootstrap([list(row) for row in table], seed=n, resamples=400)
+            flat = table.ravel()
+            reach = 1.96 * flat.std(ddof=1) / math.sqrt(flat.size)
+            assert both.low is not None
+            assert both.high is not None
+            two_way += not both.low <= 0 <= both.high
+            pooled += abs(flat.mean()) > reach
+        assert two_way / runs <= 0.08
+        assert pooled / runs >= 0.2
+
     def test_two_way_bootstrap_edges(self) -> None:
         assert s.two_way_bootstrap([]).estimate is None
         assert s.two_way_bootstrap([[None]]).estimate is None
@@ -250,6 +338,12 @@ class TestPower:
         sleep = s.equivalence(DRUG2, DRUG1, margin=2.5)
         # R t.test(mu = 2.5, alternative = "less", paired): t = (1.58 - 2.5) / 0.38896 = -2.3653, df = 9
         assert sleep.p == pytest.approx(0.0211, abs=2e-4)
+        # R t.test(extra ~ group, paired = TRUE): 95 percent confidence interval: 0.7001142 2.4598858
+        interval = s.equivalence(DRUG2, DRUG1, margin=2.5, alpha=0.025)
+        assert (interval.low, interval.high) == (pytest.approx(0.7001142), pytest.approx(2.4598858))
+        assert s.equivalence([5, None, 4], [4, 3, float("nan")], 0.5).n == 1
+        with pytest.raises(ValueError, match="margin"):
+            s.equivalence([1, 2], [1, 2], 0)
 
 
 class TestAgreement:
@@ -277,6 +371,12 @@ class TestAgreement:
         a, b = [i for i, _ in pairs], [j for _, j in pairs]
         assert s.weighted_kappa(a, b, "none") == pytest.approx(0.3449, abs=5e-5)
         assert s.weighted_kappa(a, b, "linear") == pytest.approx(0.5082, abs=5e-5)
+        # Fleiss and Cohen (1973): quadratically weighted, κ is the intraclass correlation 2·cov ÷ (var + var + (Δ mean)²)
+        x, y = np.array(a), np.array(b)
+        same = 2 * np.cov(x, y, ddof=0)[0, 1] / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
+        assert s.weighted_kappa(a, b) == pytest.approx(same)
+        assert s.weighted_kappa([1, 2, None], [1, 2, 5]) == 1.0
+        assert s.weighted_kappa([1], [2]) == 0.0
         assert s.weighted_kappa([], []) is None
         assert s.weighted_kappa([5, 5], [5, 5]) is None
 
@@ -295,6 +395,8 @@ class TestRanking:
         ]:
             assert found[name].log_strength == pytest.approx(value, abs=5e-5)
             assert found[name].error == pytest.approx(error, abs=5e-6)
+            assert found[name].low == pytest.approx(value - 1.959964 * error, abs=1e-4)
+            assert found[name].high == pytest.approx(value + 1.959964 * error, abs=1e-4)
 
     def test_an_agent_that_always_wins_has_no_estimate(self) -> None:
         found = s.bradley_terry({("a", "b"): 3, ("b", "c"): 2, ("c", "b"): 2}, "b")
@@ -308,6 +410,8 @@ class TestRanking:
         assert s.pass_hat_k(outcomes, 1) == pytest.approx((0.75 + 1) / 2)
         assert s.pass_hat_k(outcomes, 2) == pytest.approx((0.5 + 1) / 2)
         assert s.pass_hat_k(outcomes, 5) is None
+        assert s.pass_hat_k({}, 1) is None
+        assert s.pass_hat_k({"x": [None, None]}, 1) is None
         with pytest.raises(ValueError, match="at least 1"):
             s.pass_hat_k(outcomes, 0)
 

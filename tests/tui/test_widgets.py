@@ -169,6 +169,19 @@ async def test_new_rows_leave_the_row_under_the_cursor_where_it_is() -> None:
         assert table.cursor - table.top == 5
 
 
+async def test_rows_come_back_into_room_that_comes_back() -> None:
+    app = Host()
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = app.query_one(VirtualTable)
+        table.styles.height = 2
+        table.show(ListSource(tuple(Row(str(n), (f"row {n}", "")) for n in range(3))), 2)
+        await pilot.pause()
+        assert not any("row 0" in line for line in lines(app))
+        table.styles.height = 5
+        await pilot.pause()
+        assert any("row 0" in line for line in lines(app))
+
+
 async def test_streaming_keeps_the_end_in_view_and_what_was_said_before() -> None:
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -47,7 +47,7 @@ def show(home: Home, job: str, as_json: bool) -> None:
     found = status(home, job)
     args = read_job(found.folder).args
     load = _server_load(found)
-    data = {"status": found, "args": args, **({"load": load} if load else {})}
+    data = {"status": found, "settings": read_settings(found.folder), "args": args, **({"load": load} if load else {})}
     emit(data, as_json, lambda _: _render_one(found, args, load))
 
 
@@ -199,6 +199,7 @@ def _render_one(job: JobStatus, args: Mapping[str, Any], load: Mapping[str, Any]
         "attempt": job.attempt,
         "process": f"{job.pid} on {job.host}" if job.pid else None,
         "folder": job.folder,
+        "settings": None if (made := read_settings(job.folder)) == Settings() else _settings(made),
         "args": json.dumps(args, ensure_ascii=False),
         "result": json.dumps(job.result, ensure_ascii=False) if job.result else None,
     }

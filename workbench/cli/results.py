@@ -277,17 +277,20 @@ def diff(home: Home, before: str, after: str, as_json: bool) -> None:
 
     BEFORE and AFTER are comparisons, or files that `workbench results show --json` wrote.
     """
-    from workbench.evaluation.changes import changes, sections_of, settings
+    from workbench.evaluation.changes import changes, judges_of, sections_of, settings
     from workbench.evaluation.paired_changes import paired_tests
     from workbench.evaluation.report import aligned
+    from workbench.evaluation.words import criteria_of
     from workbench.store import connect
 
     first, second = _side(home, before), _side(home, after)
     tests: Mapping[tuple[str, str], Mapping[str, Any]] = {}
     if first.id and second.id:
         shared = [a for a in first.summary.get("agents", {}) if a in second.summary.get("agents", {})]
+        pairs = {name: judges_of(first.summary, second.summary, name) for name in criteria_of(first.summary)}
+        same = {name: one for name, (one, two) in pairs.items() if one == two}
         with connect(home, readonly=True) as rec:
-            tests = paired_tests(rec, first.id, second.id, shared)
+            tests = paired_tests(rec, first.id, second.id, shared, same)
     found = list(changes(first, second, tests))
     data = {"settings": settings(first, second), "changes": found}
     emit(

@@ -12,17 +12,15 @@ from workbench.store.record import Record
 
 
 def paired_tests(
-    rec: Record, before: str, after: str, agents: Iterable[str]
+    rec: Record, before: str, after: str, agents: Iterable[str], judges: Mapping[str, str]
 ) -> dict[tuple[str, str], Mapping[str, Any]]:
     """(agent, figure) → the test of after − before on the scenarios both held, Holm over the agent's figures.
 
-    Judged criteria are compared only where both have the same judge; different rubrics are no obstacle to the test and
-    are listed among the settings.
+    `judges`: criterion → the judge by whose scores it is compared. Different rubrics of a judge are no obstacle to the
+    test and are listed among the settings.
     """
     first, second = tables_of(rec, before), tables_of(rec, after)
-    judges = {j.judge for j in first.judges} & {j.judge for j in second.judges}
-    lead = next((j.judge for j in first.judges if j.judge in judges), None)
-    family = [(MEASURED, name) for name in MEASURES] + ([(lead, name) for name in first.criteria(lead)] if lead else [])
+    family = [(MEASURED, name) for name in MEASURES] + [(judge, name) for name, judge in judges.items()]
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for agent in agents:
         sides = ((first, "before"), (second, "after"))

@@ -10,7 +10,7 @@ import workbench
 from workbench.errors import UserError
 from workbench.evaluation.rubric import LEVELS, load_rubric
 from workbench.evaluation.tables import HUMAN
-from workbench.evaluation.words import rubric_titles
+from workbench.evaluation.words import criteria_of, rubric_titles
 from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import get_conversation
 from workbench.store.find import find
@@ -27,14 +27,16 @@ _CONVERSATION = ("conversation", "id", "conversation_id")
 def put_scores(rec: Record, conversation: str, who: str, scores: Mapping[str, int], why: str = "") -> str:
     """Keep a person's scores (criterion → 1–5) of a conversation, over older ones of the same person; returns its id.
 
-    Raises UserError for a conversation of no comparison, a criterion that its rubric lacks, or a score that is none.
+    Raises UserError for a conversation of no comparison, a criterion that neither its rubric nor another judge of it has,
+    or a score that is none.
     """
     found = get_conversation(rec, find(rec, "conversation", conversation))
     assert found is not None, "find gives ids that are there"
     row = get_comparison(rec, found[0].comparison_id or "")
     if row is None:
         raise UserError(f"conversation {found[0].id} belongs to no comparison: only those are scored by a rubric")
-    known = list(rubric_titles(row.config)) or [c.id for c in load_rubric().criteria]
+    named = list(rubric_titles(row.config)) or [c.id for c in load_rubric().criteria]
+    known = list(dict.fromkeys([*named, *(criteria_of(row.summary) if row.summary else ())]))
     for criterion, score in scores.items():
         if criterion not in known:
             raise UserError(f'no criterion "{clean_line(criterion, 40)}" here: choose one of {", ".join(known)}')

@@ -12,7 +12,7 @@ from workbench.store.behind import Behind as Found
 from workbench.store.behind import Figure, behind
 from workbench.store.conversations import conversation_rows, get_conversation
 from workbench.store.reviews import votes
-from workbench.store.rows import ConversationRow
+from workbench.store.rows import ConversationRow, VerdictRow
 from workbench.text import clean_line
 from workbench.tui.effects import reader
 from workbench.tui.format import dollars
@@ -157,8 +157,7 @@ def _opened(found: Reading) -> Opened:
     judged = [_verdict(found, at) for at in range(len(found.verdicts))]
     scores: list[Span] = []
     for v in found.verdicts:
-        shown: Span = ("missing", "bad") if v.score is None else (f"{v.score:g}", "strong")
-        scores += [(f"{v.judge} {TITLES.get(v.criterion, v.criterion)} ", "dim"), shown, ("  ", "plain")]
+        scores += [(f"{v.judge} {TITLES.get(v.criterion, v.criterion)} ", "dim"), _score(v), ("  ", "plain")]
     return Opened(
         row.id,
         row.condition,
@@ -196,10 +195,16 @@ def _verdict(found: Reading, at: int) -> Line:
     v = found.verdicts[at]
     why = str(v.evidence.get("why") or v.evidence.get("missing") or "")
     quote = str(v.evidence.get("quote") or "")
-    score: Span = ("missing", "bad") if v.score is None else (f"{v.score:g}", "strong")
     return line(
         (f"{v.judge} · {TITLES.get(v.criterion, v.criterion)} ", "dim"),
-        score,
+        _score(v),
         (f"  {clean_line(why, 300)}" if why else "", "plain"),
         (f"  “{clean_line(quote, 200)}”" if quote else "", "dim"),
     )
+
+
+def _score(v: VerdictRow) -> Span:
+    """The score; a dash where there was nothing to judge, which is not the same as a verdict that could not be had."""
+    if v.score is not None:
+        return (f"{v.score:g}", "strong")
+    return ("–", "dim") if v.evidence.get("why") and not v.evidence.get("missing") else ("missing", "bad")

@@ -65,8 +65,7 @@ def part(row: ComparisonRow, view: str, measure: str | None) -> Part:
         return histogram(summary, measure)
     if view == "about":
         return about(row)
-    found = next((s for s in sections(summary) if s.id == view), None)
-    return table_of(found) if found else Part(view.title(), (line(("nothing of this in the comparison", "dim")),))
+    return table_of(next((s for s in sections(summary) if s.id == view), Section(view, view.title(), "", [])))
 
 
 def about(row: ComparisonRow) -> Part:
@@ -84,7 +83,7 @@ def table_of(section: Section, said: tuple[Line, ...] = ()) -> Part:
     """A section as a table whose columns are as wide as what stands in them (the last takes what is left)."""
     note = said or ((line((section.note, "dim")),) if section.note else ())
     if not section.rows:
-        return Part(section.title, note)
+        return Part(section.title, note or (line(("nothing of this in the comparison", "dim")),))
     head, *body = section.rows
     widths = [max(cell_len(row[at]) for row in section.rows) for at in range(len(head))]
     columns = [Column(name, min(width, 34)) for name, width in zip(head, widths, strict=True)]
