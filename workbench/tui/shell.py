@@ -190,7 +190,8 @@ class Workbench(Commands, Following, inherit_bindings=False):
         if getattr(self.state, scope) != part:
             change: dict[str, Any] = {scope: part}
             self.state = replace(self.state, **change)
-            self._unsaved = self._unsaved or self.set_timer(SAVE_AFTER, self._save)
+            if self._remember:
+                self._unsaved = self._unsaved or self.set_timer(SAVE_AFTER, self._save)
             self.refresh_footer()
 
     def _save(self) -> None:
