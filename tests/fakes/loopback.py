@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 @contextmanager
 def serving(app: Starlette) -> Iterator[str]:
     """The address (http://127.0.0.1:PORT) at which `app` answers."""
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends small pieces at once only where this is said
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
     config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)

@@ -192,3 +192,19 @@ def test_a_server_nobody_uses_stops_by_itself_and_a_bad_one_says_why(
 def test_a_local_client_costs_nothing_to_open(home: Home, model_folder: Path) -> None:
     assert LocalClient(home, model_folder).model == model_folder.name
     assert not list(home.jobs.iterdir())
+
+
+async def test_pieces_of_a_stream_leave_at_once() -> None:
+    """Nagle's algorithm would hold each back until the one before is acknowledged, 40 ms later."""
+    seen: asyncio.Queue[int] = asyncio.Queue()
+
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        option = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        seen.put_nowait(option)
+        writer.close()
+
+    with listen(0) as listener:
+        async with await asyncio.start_server(met, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            assert await seen.get()
+            writer.close()
