@@ -78,7 +78,7 @@ def show(findings: Sequence[Finding], as_json: bool) -> None:
         return
     width = max(len(f.name) for f in findings)
     for f in findings:
-        against = f"{f.ratio:8.1f}× {f.rival}" if f.ratio is not None else f"         {f.rival or ''}"
+        against = f"{f.ratio:8.2f}× {f.rival}" if f.ratio is not None else f"         {f.rival or ''}"
         print(f"{f.name:<{width}}  {_number(f.value):>14} {f.unit:<12} {against}".rstrip())
 
 

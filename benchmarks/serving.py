@@ -265,7 +265,7 @@ def llama_cpp(folder: Path, turns: int, tokens: int) -> list[Finding]:
         both_loaded(folder, "float32") as (engine, model),
         external.running(command_for("llama.cpp", serving), Path(place, "log")) as process,
     ):
-        external.wait_until_up(process, url, Path(place, "log"), lambda s: bool(time.sleep(s)))
+        external.wait_until_up(process, "llama.cpp", url, Path(place, "log"), lambda s: bool(time.sleep(s)))
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
         talk = hold(engine, model, system, said[0], tokens)
         messages: list[Any] = [{"role": "system", "content": system}]

@@ -7,13 +7,16 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from workbench.cli.main import cli
 from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.planning import plan_paths
 from workbench.dialogue.scenarios import scenario_for_path
 from workbench.dialogue.scripted import write
 from workbench.errors import UserError
 from workbench.home import Home
+from workbench.jobs import status, stop, wait
 from workbench.jobs.context import JobContext
 from workbench.jobs.events import EventWriter, read_events
 from workbench.store import connect
@@ -23,7 +26,7 @@ from workbench.store.rows import DatasetRow, RunRow
 from workbench.store.runs import get_run, put_run
 from workbench.training.curves import CurveReader
 from workbench.training.export import export_hf
-from workbench.training.launch import find_run, run_folder
+from workbench.training.launch import find_run, launch_seeds, run_folder
 from workbench.training.recipe import Recipe, recipe_dict
 from workbench.workflow.load import load_workflow
 
@@ -82,3 +85,19 @@ def test_a_training_job_leaves_a_run_a_model_with_its_card_and_an_export(
     assert {p.name for p in target.iterdir()} >= {"model.safetensors", "chat_template.jinja", "README.md"}
     with pytest.raises(UserError, match="exists already"):
         export_hf(home, folder.name, target)
+
+
+@pytest.mark.long
+def test_seeds_are_runs_of_their_own_and_resume_one_by_one(home: Home, tiny: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, base=str(tiny), max_tokens_trained=40_000)
+    first, second = launch_seeds(home, fill(home), recipe, 2, "twins")
+    assert [run.recipe["seed"] for run in (first, second)] == [recipe.seed, recipe.seed + 1]
+    stop(home, second.id)  # in the queue behind the first, or at work
+    assert wait(home, second.id).state == "stopped"
+    assert wait(home, first.id).state == "done"
+    done = CliRunner().invoke(cli, ["--home", str(home.root.parent), "train", "resume", second.name])
+    assert done.exit_code == 0, done.output
+    assert wait(home, second.id).state == "done"
+    assert [status(home, run.id).attempt for run in (first, second)] == [1, 2]
+    losses = [find_run(home, run.id).summary["dev_loss"] for run in (first, second)]
+    assert losses[0] != losses[1]
