@@ -81,6 +81,11 @@ def open_private(file: Path, flags: int) -> int:
     return handle
 
 
+def take_after_folder(file: Path, folder: Path) -> None:
+    """Give a file that somebody else made the mode that files of `folder` have."""
+    file.chmod((SHARED if is_shared(folder) else PRIVATE)[0])
+
+
 def make_folder(folder: Path) -> None:
     """Make `folder` and what is missing above it; one that is there stays as it is."""
     if folder.is_dir():

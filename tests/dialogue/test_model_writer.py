@@ -17,7 +17,7 @@ from tests.fakes.anthropic_batches import BatchDesk
 from tests.fakes.anthropic_server import fake_anthropic
 from tests.fakes.openai_server import Act, Fake, fake_openai
 from workbench.dialogue.checks import check_dialogue, check_set
-from workbench.dialogue.generation import Order, main, planned_scenarios, planned_total, writer_of_order
+from workbench.dialogue.generation import Order, main, planned_scenarios, writer_of_order
 from workbench.dialogue.model import Dialogue
 from workbench.dialogue.outline import outline
 from workbench.dialogue.prompting import prompt_hash
@@ -493,10 +493,3 @@ def test_a_job_goes_on_directly_only_after_its_batches_have_come_in(
         assert result["new"] == 9
         assert len(fake.bodies) == 9
         assert "requests are in batches that were sent before" in logged(ctx.folder)
-
-
-def test_a_plan_of_n_per_path(travel: Workflow) -> None:
-    order = Order("travel_booking", train=0, dev=0, test=0, per_path=3)
-    assert planned_total(travel, order) == 3 * 86
-    scenarios = list(planned_scenarios(travel, order, "train"))
-    assert len({s.id for s in scenarios}) == 258

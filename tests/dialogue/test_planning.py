@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench.dialogue.datasets import build_dataset, changes, export_jsonl, find_dataset, overlaps, part_wordings
-from workbench.dialogue.generation import Order, planned_scenarios, write_all
+from workbench.dialogue.generation import Order, planned_scenarios, planned_total, write_all
 from workbench.dialogue.model import Dialogue
 from workbench.dialogue.planning import hub_choices, plan_paths, stratified_paths
 from workbench.dialogue.variables import all_values, values_of
@@ -139,3 +139,10 @@ def test_a_models_long_wordings_are_kept_apart_and_its_short_ones_may_recur(trav
     }
     assert part_wordings(scripted) == (scripted, 0)
     assert len(overlaps(travel, scripted)) == 2
+
+
+def test_a_plan_of_n_per_path(travel: Workflow) -> None:
+    order = Order("travel_booking", train=0, dev=0, test=0, per_path=3)
+    assert planned_total(travel, order) == 3 * 86
+    scenarios = list(planned_scenarios(travel, order, "train"))
+    assert len({s.id for s in scenarios}) == 258

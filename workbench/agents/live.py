@@ -27,7 +27,7 @@ from workbench.agents.names import AgentName, build_agent, parse_name
 from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.model import Scenario
 from workbench.errors import UserError
-from workbench.home import PRIVATE, SHARED, is_shared
+from workbench.home import take_after_folder
 from workbench.jobs import JobContext
 from workbench.jobs.kinds import entry_point
 from workbench.models.client import Client
@@ -113,7 +113,7 @@ class _Live:
             self.publish("hello", self._hello())
             place.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, place, limit=LINE_LIMIT)
-            place.chmod((SHARED if is_shared(self._ctx.folder) else PRIVATE)[0])
+            take_after_folder(place, self._ctx.folder)
             live = self._ctx.folder / "live.json"
             live.write_text(json.dumps({"socket": str(place), "pid": os.getpid()}))
             tasks = [asyncio.create_task(column.run()) for column in self._columns]

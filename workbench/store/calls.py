@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
+from sqlite3 import Row
 
 from workbench.store.encode import storable
 from workbench.store.record import Record
@@ -20,21 +21,20 @@ def calls(rec: Record, owner_kind: str | None = None, owner_id: str | None = Non
     """The newest calls, newest first."""
     where = _where(owner_kind, owner_id, None)
     rows = rec.query(f"SELECT * FROM calls{where} ORDER BY rowid DESC LIMIT ?", [*where.arguments, limit])
-    names = [f.name for f in fields(CallRow)]
-    return [CallRow(**{name: row[name] for name in names}) for row in rows]
+    return [_row(row) for row in rows]
 
 
 def answered(rec: Record, request: str) -> CallRow | None:
     """The newest call with this `request` whose reply is still kept, or None."""
     sql = "SELECT * FROM calls WHERE request = ? AND reply IS NOT NULL ORDER BY rowid DESC LIMIT 1"
     row = rec.one(sql, (request,))
-    return CallRow(**{f.name: row[f.name] for f in fields(CallRow)}) if row else None
+    return _row(row) if row else None
 
 
 def in_flight(rec: Record, job: str, error: str) -> list[CallRow]:
     """The calls of a job that stand at `error`, oldest first: begun and not ended, as far as the record knows."""
     rows = rec.query("SELECT * FROM calls WHERE job = ? AND error = ? ORDER BY rowid", (job, error))
-    return [CallRow(**{f.name: row[f.name] for f in fields(CallRow)}) for row in rows]
+    return [_row(row) for row in rows]
 
 
 def forget_replies(rec: Record, owner_kind: str, owner_id: str) -> int:
@@ -78,6 +78,10 @@ def spent_on_dataset(rec: Record, dataset_id: str) -> float | None:
              WHERE owner_kind = 'dialogue' AND owner_id IN (SELECT dialogue_id FROM dataset_items WHERE dataset_id = ?)"""
     row = rec.one(sql, (dataset_id,))
     return float(row["cost"]) if row and not row["unpriced"] else None
+
+
+def _row(row: Row) -> CallRow:
+    return CallRow(**{field.name: row[field.name] for field in fields(CallRow)})
 
 
 def _values(row: CallRow) -> dict[str, object]:

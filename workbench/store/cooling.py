@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from workbench.errors import UserError
-from workbench.home import PRIVATE, SHARED, Home, is_shared, make_folder
+from workbench.home import Home, make_folder, take_after_folder
 from workbench.store.carry import Selection, column_types, drop_warm, ids_of, warm_rows
 from workbench.store.cold import FOLDER
 from workbench.store.parquet import write_parquet
@@ -45,5 +45,5 @@ def settle(file: Path, home: Home) -> None:
         os.fsync(source.fileno())
     folder = home.root / FOLDER
     make_folder(folder)
-    file.chmod((SHARED if is_shared(folder) else PRIVATE)[0])
+    take_after_folder(file, folder)
     file.replace(folder / f"{name}.parquet")
