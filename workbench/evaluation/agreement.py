@@ -11,10 +11,10 @@ from typing import Any
 from workbench.dialogue.reviewing import blind_votes
 from workbench.evaluation.rules import FAILURE_AT_MOST
 from workbench.evaluation.statistics.agreement import Level, alpha_interval, kappa_interval
-from workbench.evaluation.tables import HUMAN, mean, rubrics_in_force
+from workbench.evaluation.tables import HUMAN, mean, rubric_by_judge
 from workbench.store.record import Record
 from workbench.store.reviews import comparison_reviews
-from workbench.store.verdicts import judges, scored_by_people, scores, verdicts
+from workbench.store.verdicts import scored_by_people, scores, verdicts
 
 FAILURE = "failure"
 """The criterion that people decide with pass and flag; of judges it is task success of 3 or less."""
@@ -66,7 +66,7 @@ def judges_agree(rec: Record, comparison_id: str) -> list[Agreement]:
 
     People are left out: see `people_agree`.
     """
-    rubrics = _rubrics(rec, comparison_id)
+    rubrics = rubric_by_judge(rec, comparison_id)
     found = _ratings(
         (s.criterion, s.judge, s.conversation_id, s.value)
         for s in scores(rec, comparison_id)
@@ -86,7 +86,7 @@ def people_agree(rec: Record, comparison_id: str) -> list[Agreement]:
     scored = scored_by_people(rec, comparison_id)
     if not decided and not scored:
         return []
-    rubrics = _rubrics(rec, comparison_id)
+    rubrics = rubric_by_judge(rec, comparison_id)
     rows = [
         (v.criterion, v.judge, v.conversation_id, v.score)
         for conversation in dict.fromkeys((*scored, *decided))
@@ -105,11 +105,6 @@ def people_agree(rec: Record, comparison_id: str) -> list[Agreement]:
             passes[judge] = {c: float(v > FAILURE_AT_MOST) for c, v in values.items()}
     among += agree(FAILURE, passes, level="nominal") if decided else []
     return [a for a in among if any(name.startswith(HUMAN) for name in a.who)]
-
-
-def _rubrics(rec: Record, comparison_id: str) -> dict[str, str]:
-    """Judge → the rubric in force."""
-    return {row.judge: row.rubric_hash for row in rubrics_in_force(judges(rec, comparison_id))}
 
 
 def _ratings(rows: Iterable[tuple[str, str, str, float | None]]) -> dict[str, dict[str, dict[str, float]]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.evaluation.tables import rubrics_in_force
+from workbench.evaluation.tables import rubric_by_judge
 from workbench.store import parquet
 from workbench.store.conversations import (
     ConversationFilter,
@@ -22,7 +22,7 @@ from workbench.store.conversations import (
     total_kinds,
 )
 from workbench.store.record import Record
-from workbench.store.verdicts import asked, judges, measured, measures, verdicts
+from workbench.store.verdicts import asked, measured, measures, verdicts
 from workbench.text import cell
 
 _WHO = {
@@ -110,7 +110,7 @@ def write_parquet(rec: Record, comparison_id: str, file: Path) -> None:
 
 def _table(rec: Record, comparison_id: str) -> _Table:
     """Read from the record's own sums, so that no row is gone through twice."""
-    rubrics = {row.judge: row.rubric_hash for row in rubrics_in_force(judges(rec, comparison_id))}
+    rubrics = rubric_by_judge(rec, comparison_id)
     figures = [
         *measured(rec, comparison_id),
         *(_column(j, c, rep) for j, c, rubric, rep in asked(rec, comparison_id) if rubrics.get(j) == rubric),

@@ -115,3 +115,8 @@ def histogram(counts: Mapping[float | None, int], *, share: bool) -> dict[str, i
             bars[name] += n
     missing = counts.get(None, 0)
     return bars | ({"missing": missing} if missing else {})
+
+
+def rubric_by_judge(rec: Record, comparison_id: str) -> dict[str, str]:
+    """Judge → hash of its rubric in force; verdicts under another one count in no figure."""
+    return {row.judge: row.rubric_hash for row in rubrics_in_force(judges(rec, comparison_id))}
