@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.models.loopback import on_loopback
 from workbench.store.rows import ConversationRow, MessageRow
 
 PAID_BY_CALL = "prices of the model's calls"
@@ -95,13 +94,6 @@ def agent_cost(
         ttft_p50=percentile(firsts, 0.5),
         ttft_p95=percentile(firsts, 0.95),
     )
-
-
-def is_local(model: str | None) -> bool:
-    """Whether a model runs on a machine of ours (`local/…`, or a URL on loopback), and so costs its time."""
-    if model is None:
-        return False
-    return model.startswith("local/") or on_loopback(model)
 
 
 def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.agents.names import parse_name
 from workbench.errors import UserError
-from workbench.evaluation.cost import is_local
+from workbench.models.loopback import is_local
 
 
 def statement(agents: Mapping[str, Mapping[str, Any]], user: str, judges: Sequence[str]) -> str:

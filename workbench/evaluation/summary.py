@@ -23,7 +23,7 @@ from workbench.evaluation.accuracy import RELIABLE, Accuracy, accuracy, dialogue
 from workbench.evaluation.agreement import judges_agree, plain
 from workbench.evaluation.assess import MEASURES, Assessor
 from workbench.evaluation.controls import CEILING, Control, failed_measures, run_controls
-from workbench.evaluation.cost import AgentCost, agent_cost, is_local, ratios
+from workbench.evaluation.cost import AgentCost, agent_cost, ratios
 from workbench.evaluation.economy import one_time_of
 from workbench.evaluation.pairs import compare
 from workbench.evaluation.plan import is_untrained
@@ -33,6 +33,7 @@ from workbench.evaluation.statement import statement
 from workbench.evaluation.tables import HUMAN, MEASURED, Tables, histogram, mean, tables_of
 from workbench.evaluation.walks import set_coverage, trained_runs, walked
 from workbench.evaluation.words import planned_of, rubric_titles
+from workbench.models.loopback import is_local
 from workbench.store.comparisons import get_comparison
 from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
 from workbench.store.dialogues import DialogueFilter, iterate_dialogues
@@ -133,7 +134,7 @@ def _talks(rec: Record, rows: Iterable[ConversationRow]) -> Iterator[list[Messag
 
 def _cost(rec: Record, rows: Sequence[ConversationRow], hourly_price: float | None) -> AgentCost:
     done = [r for r in rows if r.status == "done"]
-    local = bool(rows) and is_local(parse_name(rows[0].agent).model)
+    local = bool(rows) and is_local(parse_name(rows[0].agent).model or "")
     return agent_cost(done, (m for talk in _talks(rec, done) for m in talk), hourly_price, local=local)
 
 

@@ -19,7 +19,7 @@ from workbench.models.client import Client, Reply, Request
 from workbench.models.constraint import Constraint
 from workbench.models.ledger import Budget, LedgerClient, Recorder, RetryPolicy
 from workbench.models.limiter import Limiter
-from workbench.models.loopback import on_loopback
+from workbench.models.loopback import is_local
 from workbench.models.prices import BATCH_SHARE, LOCAL_PRICE, Price, load_prices
 from workbench.text import clean_line
 
@@ -162,7 +162,7 @@ def price_of(name: str, home: Home) -> tuple[Price | None, bool]:
     """The price of a model by its name (None if unknown), and whether it runs on a machine of one's own: then no money
     is owed for its calls, and a price says what the machine's time is worth.
     """
-    local = name.startswith("local/") or on_loopback(name)
+    local = is_local(name)
     price = load_prices(home).price(name)
     return price or (_local_price(home) if local else None), local
 
