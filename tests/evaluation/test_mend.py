@@ -27,6 +27,7 @@ from workbench.home import Home
 from workbench.jobs import jobs
 from workbench.jobs.context import JobContext
 from workbench.jobs.events import EventWriter
+from workbench.jobs.folder import Job, write_job
 from workbench.jobs.settings import change_settings, read_settings
 from workbench.store import connect
 from workbench.store.conversations import ConversationFilter, conversations
@@ -106,6 +107,17 @@ async def test_mending_writes_dialogues_through_the_weak_branches_and_starts_a_r
     workflow = load_workflow("travel_booking")
     order = Order("travel_booking", 6, 0, 0, 0, plan.seed, through=plan.through)
     assert all(set(path) & set(plan.through) for path in planned_paths(workflow, order, "train"))
+
+
+async def test_each_mend_of_a_run_has_a_name_of_its_own(home: Home, comparison: str) -> None:
+    run, weak = find_weak(home, comparison)
+    first = plan_mend(home, run, weak[:1], 6)
+    folder = home.jobs / ("d" * 16)
+    folder.mkdir()
+    write_job(Job("d" * 16, "mend", "mend first", asdict(first), folder, 1.0))
+    other, again = plan_mend(home, run, weak[1:2], 6), plan_mend(home, run, weak[:1], 6)
+    assert (first.name, other.name) == ("first-mended", "first-mended2")
+    assert again == first
 
 
 async def test_an_end_that_was_missed_though_every_hub_was_right_is_mended_by_its_last_edge(

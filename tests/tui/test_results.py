@@ -344,3 +344,35 @@ async def test_a_running_comparison_says_how_much_of_it_there_is(judged: Home) -
         assert "48 of 170 conversations" in shown
         assert "12 of 20 conversations" in shown
         assert "judge llm:acme/two 48 judgements" in shown
+
+
+async def test_a_hubs_row_mends_that_hub_alone(judged: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.evaluation.mend import Mend, Weak
+    from workbench.tui import mending
+
+    asked: list[str | None] = []
+    planned: list[list[str]] = []
+    weak = [Weak("elsewhere", "other", 5, 9), Weak("check->a", "check", 3, 9), Weak("check->b", "check", 1, 9)]
+
+    def find(home: Home, wanted: str, agent: str | None) -> tuple[str, list[Weak]]:
+        asked.append(agent)
+        return "first", weak
+
+    def plan(home: Home, run: str, weak: list[Weak], *_: object) -> Mend:
+        planned.append([w.edge for w in weak])
+        return Mend(run, "d", "w", ("e",), 120, 1, "first-mended", {"learning_rate": 1e-4})
+
+    monkeypatch.setattr(mending, "find_weak", find)
+    monkeypatch.setattr(mending, "plan_mend", plan)
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, "w")
+        part = app.screen.query_one("#part", VirtualTable)
+        assert part.row is not None
+        assert "hub check" in part.row.cells[1]
+        await press(pilot, "M")
+        await until(pilot, lambda: "--branch" in screen_text(app))
+        assert "elsewhere" not in screen_text(app)
+    assert asked == [str(part.row.cells[0][0])]
+    assert planned[-1] == ["check->a", "check->b"]

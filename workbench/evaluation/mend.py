@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +17,8 @@ from workbench.dialogue.scenarios import expected_path
 from workbench.dialogue.scripted import WRITER
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.jobs import JobContext, launch
+from workbench.jobs import JobContext, jobs, launch
+from workbench.jobs.folder import read_job
 from workbench.jobs.parts import see_through
 from workbench.store import connect
 from workbench.store.conversations import ConversationFilter, conversations, get_conversation
@@ -198,11 +201,22 @@ def plan_mend(
             recipe[key] = type(recipe[key])(recipe[key] / 2)
     checked = recipe_from({**recipe, **(changes or {})}, "the mending run's recipe")
     source = (stored.source if stored else "") or str(dataset.manifest["workflow"])
-    number = 1 + int(row.name.rpartition("-mended")[2] or 1) if "-mended" in row.name else 1
-    name = row.name.rpartition("-mended")[0] if "-mended" in row.name else row.name
-    name = f"{name}-mended{number if number > 1 else ''}"
     by = writer or (written.most_common(1)[0][0] if written else WRITER)
-    return Mend(row.id, dataset.id, source, through, dialogues, seed, name, recipe_dict(checked), by)
+    plan = Mend(row.id, dataset.id, source, through, dialogues, seed, "", recipe_dict(checked), by)
+    return replace(plan, name=_name(home, row.name, plan))
+
+
+def _name(home: Home, run: str, plan: Mend) -> str:
+    """`run`-mended, -mended2 and so on: the name that the same plan has already, else the next that no job has."""
+    stem = run.rpartition("-mended")[0] or run
+    taken = [dict(read_job(job.folder).args) for job in jobs(home, "mend")]
+    wanted = json.loads(json.dumps(asdict(plan)))
+    for args in taken:
+        if {**args, "name": ""} == wanted:
+            return str(args["name"])
+    names = {str(args.get("name")) for args in taken} | {run}
+    numbered = (f"{stem}-mended{number if number > 1 else ''}" for number in itertools.count(1))
+    return next(name for name in numbered if name not in names)
 
 
 def launch_mend(home: Home, plan: Mend, settings: Mapping[str, object] | None = None) -> str:

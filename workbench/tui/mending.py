@@ -38,31 +38,35 @@ def fields(weak: Sequence[Weak]) -> tuple[Field, ...]:
     )
 
 
-def offer_mending(pane: Pane, wanted: str, agent: str | None) -> None:
-    """Find what went wrong in a conversation or a comparison (by id), then ask how to mend it."""
+def offer_mending(pane: Pane, wanted: str, agent: str | None, hub: str = "") -> None:
+    """Find what went wrong in a conversation or a comparison (by id), at one `hub` if given; then ask how to mend it."""
 
     def look() -> tuple[str, list[Weak]] | str:
         try:
-            return find_weak(pane.home, wanted, agent)
+            run, weak = find_weak(pane.home, wanted, agent)
         except UserError as error:
             return str(error)
+        there = [w for w in weak if hub in ("", w.hub)]
+        return (run, there) if there else f"every choice at {hub} was right: there is nothing to mend"
 
     def found(result: tuple[str, list[Weak]] | str) -> None:
         if isinstance(result, str):
             pane.shell.say(result, tone="warn")
         else:
-            _ask(pane, wanted, agent, *result)
+            _ask(pane, wanted, agent, hub, *result)
 
     pane.run("mend", look, found)
 
 
-def _ask(pane: Pane, wanted: str, agent: str | None, run: str, weak: list[Weak]) -> None:
+def _ask(pane: Pane, wanted: str, agent: str | None, hub: str, run: str, weak: list[Weak]) -> None:
     def changes(values: Values) -> dict[str, Any]:
         return {k: values[k] for k in ("learning_rate", "max_tokens_trained") if values[k] is not None}
 
+    def chosen(values: Values) -> list[Weak]:
+        return [w for w in weak if values["branch"] in ("", w.edge)]
+
     def planned(values: Values) -> Mend:
-        chosen = [w for w in weak if values["branch"] in ("", w.edge)]
-        return plan_mend(pane.home, run, chosen, values["dialogues"], changes(values), values["writer"] or None)
+        return plan_mend(pane.home, run, chosen(values), values["dialogues"], changes(values), values["writer"] or None)
 
     def refusal(plan: Mend, values: Values) -> str:
         model = writer_named(plan.writer)
@@ -87,7 +91,8 @@ def _ask(pane: Pane, wanted: str, agent: str | None, run: str, weak: list[Weak])
 
     def command(values: Values) -> list[str]:
         words = ["workbench", "train", "mend", wanted, *(["--agent", agent] if agent else [])]
-        words += ["--branch", values["branch"]] if values["branch"] else []
+        if hub or values["branch"]:
+            words += [word for w in chosen(values) for word in ("--branch", w.edge)]
         words += ["--dialogues", str(values["dialogues"])]
         words += ["--writer", values["writer"]] if values["writer"] else []
         words += ["--budget", f"{values['budget']:g}", "--yes"] if values["budget"] is not None else []

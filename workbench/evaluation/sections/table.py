@@ -21,13 +21,14 @@ People = Sequence[Mapping[str, Any]]
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a row's conversations are found by: a figure, and where it says so a judge, an agent, a deviation, or who
-    must differ ("conditions", "judges")."""
+    must differ ("conditions", "judges"). `hub`: the one whose choices the row counts."""
 
     figure: str
     judge: str = ""
     agent: str | None = None
     deviation: str | None = None
     differ: str = ""
+    hub: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,12 @@ def procedure(summary: Summary) -> Section:
     note = f"Read from the text alone, for every agent by the same labeller (accuracy {number(accuracy, 3)}).{trust}"
     head = ("agent", "what", "right, or how often", "mistaken (demanded → taken), or where")
     told = {"hub": "hub_choice", "wrong": "right_terminal"}
-    targets = [Target(told.get(what.split()[0], "fitness"), "", agent) for agent, what, *_ in rows]
+    targets = [
+        Target(
+            told.get(what.split()[0], "fitness"), "", agent, hub=what.removeprefix("hub ") if what[:4] == "hub " else ""
+        )
+        for agent, what, *_ in rows
+    ]
     return Section("procedure", "Procedure", note if rows else "", [head, *rows] if rows else [], tuple(targets))
 
 

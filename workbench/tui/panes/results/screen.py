@@ -362,14 +362,16 @@ class ResultsPane(Reviewing, Pane):
         self.run("votes", lambda: read_votes(self.home), show)
 
     def action_mend(self) -> None:
-        """More dialogues for what went wrong: in the conversation that is open, else in the agent's whole column."""
+        """More dialogues for what went wrong: in the open conversation, at the hub of the row, or in the agent's column."""
         from workbench.tui.mending import offer_mending
 
         state: ResultsState = self.state
+        part = self.query_one("#part", VirtualTable)
+        row = (self._part.targets or {}).get(part.row.id) if part.has_focus and part.row else None
         if state.depth and state.conversation:
             offer_mending(self, state.conversation, None)
         elif state.selected:
-            offer_mending(self, state.selected, state.agent)
+            offer_mending(self, state.selected, (row and row.agent) or state.agent, row.hub if row else "")
 
     def action_evaluate(self) -> None:
         """The form of an evaluation."""
