@@ -275,6 +275,37 @@ class TestIntervals:
         with pytest.raises(ValueError, match="one weight"):
             s.weighted_mean([1, 2], [1])
 
+    def test_of_very_many_values_the_normal_interval_is_what_the_bootstrap_finds(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from workbench.evaluation.statistics import agreement, intervals
+
+        rng = np.random.default_rng(4)
+        values = [float(v) for v in rng.choice([1, 2, 4, 5], 6_000, p=[0.1, 0.1, 0.3, 0.5])]
+        weights = [float(w) for w in rng.uniform(0.5, 2, 6_000)]
+        other = [min(v + float(e), 5.0) for v, e in zip(values, rng.choice([0, 1], 6_000), strict=True)]
+
+        def found() -> list[tuple[float, float]]:
+            mean = s.bootstrap_mean(values, resamples=2_000)
+            weighed = s.weighted_mean(values, weights, resamples=2_000)
+            pairs = [(mean.low, mean.high), (weighed.low, weighed.high)]
+            pairs += [
+                s.alpha_interval([values, other])[1] or (None, None),
+                s.kappa_interval(values, other)[1] or (None, None),
+            ]
+            return [(low, high) for low, high in pairs if low is not None and high is not None]
+
+        quick = found()
+        assert s.bootstrap_mean(values).note == "normal: more than 5,000 values"
+        monkeypatch.setattr(intervals, "LARGE", 10_000)
+        monkeypatch.setattr(agreement, "LARGE", 10_000)
+        drawn = found()
+        assert len(quick) == len(drawn) == 4
+        for (low, high), (drawn_low, drawn_high) in zip(quick, drawn, strict=True):
+            wide = drawn_high - drawn_low
+            assert low == pytest.approx(drawn_low, abs=0.1 * wide)
+            assert high == pytest.approx(drawn_high, abs=0.1 * wide)
+
     def test_two_way_bootstrap_is_wider_than_pooling_when_seeds_differ(self) -> None:
         rng = np.random.default_rng(0)
         table = rng.normal(0, 0.2, (50, 4)) + rng.normal(0, 1, (1, 4))

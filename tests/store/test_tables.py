@@ -24,6 +24,7 @@ from workbench.store.conversations import (
     conversations,
     cut_conversation,
     get_conversation,
+    iterate_conversations,
     put_conversation,
     put_conversation_messages,
 )
@@ -256,7 +257,7 @@ def test_scores(rec: Record) -> None:
     failed = summary["orchestrated", "task_success"]
     assert (failed.n, failed.missing, failed.mean, failed.judge) == (3, 1, 3.0, "rules")
     assert summary["oracle", "fitness"].mean == pytest.approx(0.9)
-    assert len(scores(rec, comparison)) == 48
+    assert len(list(scores(rec, comparison))) == 48
     assert [s.value for s in scores(rec, comparison, "task_success", "rules")].count(None) == 1
     assert {s.criterion for s in scores(rec, comparison, judge="")} == {"fitness", "right_terminal"}
     one = verdicts(rec, comparison_id=comparison)[0]
@@ -313,3 +314,11 @@ def test_a_new_home_has_empty_lists(tmp_path: Path) -> None:
     with connect(Home(tmp_path / "new"), readonly=True) as rec:
         assert list(dialogue_rowids(rec)) == []
         assert dialogue_rows(rec, []) == []
+
+
+def test_a_part_of_a_list_is_evenly_spread(rec: Record) -> None:
+    every = [row.id for row in iterate_conversations(rec, ConversationFilter())]
+    some = [row.id for row in iterate_conversations(rec, ConversationFilter(), most=5)]
+    assert len(every) > 5
+    assert some == every[:: -(-len(every) // 5)]
+    assert [row.id for row in iterate_conversations(rec, ConversationFilter(), most=10_000)] == every

@@ -3,6 +3,7 @@ back."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,37 +56,37 @@ class AgentCost:
 
 
 def agent_cost(
-    rows: Sequence[ConversationRow],
+    rows: Iterable[ConversationRow],
     messages: Iterable[MessageRow],
     hourly_price: float | None = None,
     *,
     local: bool = False,
 ) -> AgentCost:
-    """The cost of one agent from its conversations and their messages (read once, none is kept).
+    """The cost of one agent from its conversations and their messages (each read once, none is kept).
 
     Calls with a price cost that. With `hourly_price` (dollars an hour of the machine) a `local` agent's conversations
     cost their share of the time in which the machine worked for it.
     """
-    latencies: list[float] = []
-    firsts: list[float] = []
-    spans: list[tuple[float, float]] = []
+    sums = _summed(rows)
+    latencies, firsts, ends = array("d"), array("d"), array("d")
     for message in messages:
         if message.role == "agent" and message.latency_s is not None:
             latencies.append(message.latency_s)
-            spans.append((message.created - message.latency_s, message.created))
+            ends.append(message.created)
             if message.ttft_s is not None and message.ttft_s < message.latency_s:  # else it came whole
                 firsts.append(message.ttft_s)
-    machine = busy_seconds(spans) / len(rows) if local and rows else None
-    dollars, basis = _price(rows, machine, hourly_price)
+    spans = ((end - took, end) for end, took in zip(ends, latencies, strict=True))
+    machine = busy_seconds(spans) / sums.n if local and sums.n else None
+    dollars, basis = _price(sums, machine, hourly_price)
     return AgentCost(
-        n=len(rows),
-        messages=_mean(rows, "messages"),
-        calls=_mean(rows, "calls"),
-        input=_mean(rows, "input", "cache_write"),
-        output=_mean(rows, "output"),
-        cached=_mean(rows, "cache_read"),
-        seconds=_mean(rows, "seconds"),
-        model_seconds=_mean(rows, "model_s"),
+        n=sums.n,
+        messages=sums.mean("messages"),
+        calls=sums.mean("calls"),
+        input=sums.mean("input", "cache_write"),
+        output=sums.mean("output"),
+        cached=sums.mean("cache_read"),
+        seconds=sums.mean("seconds"),
+        model_seconds=sums.mean("model_s"),
         machine_seconds=machine,
         dollars=dollars,
         basis=basis,
@@ -106,19 +107,40 @@ def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def _price(
-    rows: Sequence[ConversationRow], machine: float | None, hourly_price: float | None
-) -> tuple[float | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Totals added up over `n` conversations, `priced` of which have a known price."""
+
+    n: int
+    priced: int
+    totals: Mapping[str, float]
+
+    def mean(self, *names: str) -> float | None:
+        """Of these totals together, a conversation."""
+        return sum(self.totals.get(name, 0.0) for name in names) / self.n if self.n else None
+
+
+def _summed(rows: Iterable[ConversationRow]) -> _Sums:
+    n = priced = 0
+    totals: dict[str, float] = {}
+    for row in rows:
+        n += 1
+        priced += isinstance(row.totals.get("cost"), int | float)
+        for name, value in row.totals.items():
+            if isinstance(value, int | float):
+                totals[name] = totals.get(name, 0.0) + value
+    return _Sums(n, priced, totals)
+
+
+def _price(sums: _Sums, machine: float | None, hourly_price: float | None) -> tuple[float | None, str]:
     """Mean dollars of a conversation and what they rest on."""
-    if not rows:
+    if not sums.n:
         return None, UNPRICED
-    known = [row.totals.get("cost") for row in rows]
-    priced = [float(c) for c in known if isinstance(c, int | float)]
-    if machine is not None and hourly_price is not None and len(priced) < len(rows):
-        return hourly_price * machine / 3600, PAID_BY_HOUR
-    if len(priced) < len(rows):
+    if sums.priced == sums.n:
+        return sums.mean("cost"), PAID_BY_CALL if sums.totals.get("calls") else FREE
+    if machine is None or hourly_price is None:
         return None, UNPRICED
-    return sum(priced) / len(priced), PAID_BY_CALL if any(row.totals.get("calls") for row in rows) else FREE
+    return hourly_price * machine / 3600, PAID_BY_HOUR
 
 
 def ratios(costs: Mapping[str, AgentCost]) -> dict[str, float | None]:
@@ -155,9 +177,3 @@ def percentile(values: Sequence[float | None], share: float) -> float | None:
     low = int(at)
     high = min(low + 1, len(known) - 1)
     return known[low] + (known[high] - known[low]) * (at - low)
-
-
-def _mean(rows: Sequence[ConversationRow], *names: str) -> float | None:
-    values = [row.totals.get(name, 0) for row in rows for name in names]
-    numbers = [float(v) for v in values if isinstance(v, int | float)]
-    return sum(numbers) / len(rows) if rows else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from workbench.evaluation import statistics
@@ -37,7 +37,7 @@ def standing(
     }
 
 
-def reliability(judged: Sequence[ScoreRow], order: Sequence[str]) -> dict[str, dict[str, float | None]]:
+def reliability(judged: Iterable[ScoreRow], order: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Condition → k → pass^k, for k from 1 to the repetitions; {} without repetitions. Repeated judgements are averaged."""
     found: dict[str, dict[str, dict[int, list[float | None]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))

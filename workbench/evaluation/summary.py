@@ -7,7 +7,7 @@ The result is plain JSON, kept in the comparison's row; every figure in it can b
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -35,11 +35,20 @@ from workbench.evaluation.walks import set_coverage, trained_runs, walked
 from workbench.evaluation.words import planned_of, rubric_titles
 from workbench.models.loopback import is_local
 from workbench.store.comparisons import get_comparison
-from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
+from workbench.store.conversations import (
+    ConversationFilter,
+    conversation_messages,
+    ended_counts,
+    held_counts,
+    held_scenarios,
+    iterate_conversations,
+    provenance_values,
+)
 from workbench.store.dialogues import DialogueFilter, iterate_dialogues
 from workbench.store.record import Record
-from workbench.store.rows import ComparisonRow, ConversationRow, JudgeRow, MessageRow
+from workbench.store.rows import ComparisonRow, HeldRow, JudgeRow
 from workbench.store.scenarios import get_scenario
+from workbench.store.select import stride
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import Workflow
 
@@ -47,8 +56,13 @@ ASIDE = ("unknown_messages", "rules_kept", "user_errors")
 """Measures that stand aside: no test is made of them."""
 _LABELLED_DIALOGUES = 200
 
-Held = Mapping[str, Sequence[ConversationRow]]
-"""Condition → its conversations, the failed ones included."""
+_LABELLED_TALKS = 1_000
+"""Of so many conversations of an agent, evenly spread, the labeller's accuracy is taken."""
+_CONTROLLED = 400
+"""Scenarios, evenly spread, on which faults are planted."""
+
+Held = Mapping[str, HeldRow]
+"""Condition → how many conversations it has. They themselves are read one by one."""
 
 
 def summarise(
@@ -60,26 +74,34 @@ def summarise(
         raise UserError(f"no comparison {comparison_id}")
     held = _held(rec, row)
     order = list(held)
-    scenarios = _scenarios(rec, held)
+    ids = list(dict.fromkeys(s for c in order for s in held_scenarios(rec, comparison_id, c)))
+    deviations = {s.id: s.deviations for s in _scenarios(rec, ids)}
+    ids = list(deviations)
     named = row.config.get("judges")
     titles = rubric_titles(row.config)
     named = [str(n) for n in named] if isinstance(named, list | tuple) else []
     tables = tables_of(rec, comparison_id, named, [*CRITERIA, *titles])
-    controls = [*run_controls(assessor, list(scenarios.values())), *_oracle_controls(tables)]
+    controls = [
+        *run_controls(assessor, list(_scenarios(rec, ids[:: stride(len(ids), _CONTROLLED)]))),
+        *_oracle_controls(tables),
+    ]
     hidden = failed_measures(controls)
-    labelled = {c: accuracy(assessor.labeller, assessor.workflow, _talks(rec, held[c])) for c in order if c != "oracle"}
+    labelled = {c: _labelled(rec, assessor, comparison_id, c) for c in order if c != "oracle"}
     on_dialogues = dialogue_accuracy(assessor.labeller, assessor.workflow, _dialogues(rec, assessor.workflow))
-    costs = {c: _cost(rec, held[c], hourly_price) for c in order}
-    walks = walked(rec, assessor.workflow, comparison_id, {r.id: c for c in order for r in held[c]})
-    runs = trained_runs(rec, {c: held[c][0].agent for c in order})
+    costs = {c: _cost(rec, comparison_id, held[c], hourly_price) for c in order}
+    runs = trained_runs(rec, {c: held[c].agent for c in order})
     cheaper = ratios(costs)
+    ended = ended_counts(rec, comparison_id)
     weights = weights_of(row)
     agents = {
-        c: _agent(rec, c, held[c], tables, scenarios, hidden)
+        c: _agent(rec, held[c], ended.get(c, {}), tables, deviations, hidden)
         | {"weighted": _weighted(c, tables, weights, hidden)}
-        | _labelled(labelled.get(c))
+        | ({"labeller_accuracy": labelled[c].share} if c in labelled and labelled[c].n else {})
         | _costs(costs[c], cheaper[c])
-        | {"walks": walks.get(c, {}), "planned": planned_of(row.config, held[c][0].agent)}
+        | {
+            "walks": walked(rec, assessor.workflow, comparison_id, c),
+            "planned": planned_of(row.config, held[c].agent),
+        }
         for c in order
     }
     summary = {
@@ -98,44 +120,44 @@ def summarise(
         "agreement": plain(judges_agree(rec, comparison_id)),
         "standing": standing(rec, comparison_id, order, tables, runs),
         "rubric": _rubric(row, tables.lead),
-        "coverage": set_coverage(rec, assessor.workflow, scenarios.values(), runs),
+        "coverage": set_coverage(rec, assessor.workflow, _scenarios(rec, ids), runs),
         "one_time": {c: one_time_of(rec, run) for c, run in runs.items()},
         "hourly_price": hourly_price,
         "user": row.config.get("user"),
-        "scenarios": len(scenarios),
-        "provenance": _provenance(row, held, scenarios),
+        "scenarios": len(ids),
+        "provenance": _provenance(rec, row, held, ids),
         "statement": statement(agents, str(row.config.get("user") or ""), [judge.judge for judge in tables.judges]),
     }
     found: dict[str, Any] = json.loads(json.dumps(summary))  # the same whether fresh or read back from the record
     return found
 
 
-def _held(rec: Record, row: ComparisonRow) -> dict[str, list[ConversationRow]]:
-    """The conversations by condition, in the order in which the comparison names its agents."""
-    found: dict[str, list[ConversationRow]] = defaultdict(list)
-    for conversation in conversations(rec, ConversationFilter(comparison_id=row.id)):
-        found[conversation.condition].append(conversation)
+def _held(rec: Record, row: ComparisonRow) -> dict[str, HeldRow]:
+    """How many conversations there are by condition, in the order in which the comparison names its agents."""
+    found = {held.condition: held for held in held_counts(rec, row.id)}
     agents = row.config.get("agents")
     names = [str(n) for n in agents] if isinstance(agents, list | tuple) else []
-    place = {c: names.index(rows[0].agent) if rows[0].agent in names else len(names) for c, rows in found.items()}
+    place = {c: names.index(held.agent) if held.agent in names else len(names) for c, held in found.items()}
     return {c: found[c] for c in sorted(found, key=lambda c: (place[c], c))}
 
 
-def _scenarios(rec: Record, held: Held) -> dict[str, Scenario]:
-    ids = dict.fromkeys(r.scenario_id for rows in held.values() for r in rows if r.scenario_id)
-    found = {scenario_id: get_scenario(rec, scenario_id) for scenario_id in ids}
-    return {scenario_id: scenario for scenario_id, scenario in found.items() if scenario}
+def _scenarios(rec: Record, ids: Iterable[str]) -> Iterator[Scenario]:
+    """The scenarios that are there, one in memory at a time."""
+    return (scenario for scenario_id in ids if (scenario := get_scenario(rec, scenario_id)))
 
 
-def _talks(rec: Record, rows: Iterable[ConversationRow]) -> Iterator[list[MessageRow]]:
-    """The messages of each conversation, one conversation in memory at a time."""
-    return (conversation_messages(rec, row.id) for row in rows)
+def _labelled(rec: Record, assessor: Assessor, comparison_id: str, condition: str) -> Accuracy:
+    """The labeller on an agent's conversations, the broken ones included; of very many, on some."""
+    wanted = ConversationFilter(comparison_id=comparison_id, condition=condition)
+    rows = iterate_conversations(rec, wanted, most=_LABELLED_TALKS)
+    return accuracy(assessor.labeller, assessor.workflow, (conversation_messages(rec, row.id) for row in rows))
 
 
-def _cost(rec: Record, rows: Sequence[ConversationRow], hourly_price: float | None) -> AgentCost:
-    done = [r for r in rows if r.status == "done"]
-    local = bool(rows) and is_local(parse_name(rows[0].agent).model or "")
-    return agent_cost(done, (m for talk in _talks(rec, done) for m in talk), hourly_price, local=local)
+def _cost(rec: Record, comparison_id: str, held: HeldRow, hourly_price: float | None) -> AgentCost:
+    wanted = ConversationFilter(comparison_id=comparison_id, condition=held.condition, status="done")
+    messages = (m for row in iterate_conversations(rec, wanted) for m in conversation_messages(rec, row.id))
+    local = is_local(parse_name(held.agent).model or "")
+    return agent_cost(iterate_conversations(rec, wanted), messages, hourly_price, local=local)
 
 
 def _costs(cost: AgentCost, cheaper: float | None) -> dict[str, Any]:
@@ -149,29 +171,25 @@ def _costs(cost: AgentCost, cheaper: float | None) -> dict[str, Any]:
     }
 
 
-def _labelled(found: Accuracy | None) -> dict[str, Any]:
-    return {"labeller_accuracy": found.share} if found and found.n else {}
-
-
 def _agent(
     rec: Record,
-    condition: str,
-    rows: Sequence[ConversationRow],
+    held: HeldRow,
+    ended: Mapping[str, int],
     tables: Tables,
-    scenarios: Mapping[str, Scenario],
+    deviations: Mapping[str, Sequence[str]],
     hidden: frozenset[str],
 ) -> dict[str, Any]:
     """The entry of one agent: means with intervals, distributions, failures, and the same by deviation.
 
     Its measures and each criterion by the judge who stands for it are in the entry itself, every judge's under `judges`.
     """
-    done = [r for r in rows if r.status == "done"]
+    condition = held.condition
     entry: dict[str, Any] = {
-        "agent": rows[0].agent,
-        "baseline": "untrained baseline" if is_untrained(rec, parse_name(rows[0].agent)) else None,
-        "n": len(done),
-        "missing": len(rows) - len(done),
-        "ended_by": dict(sorted(Counter(r.ended_by or "unknown" for r in done).items())),
+        "agent": held.agent,
+        "baseline": "untrained baseline" if is_untrained(rec, parse_name(held.agent)) else None,
+        "n": held.done,
+        "missing": held.n - held.done,
+        "ended_by": dict(ended),
     }
     intervals: dict[str, Any] = {}
     for name in (*MEASURES, *ASIDE):
@@ -189,7 +207,7 @@ def _agent(
     entry["intervals"] = intervals
     task = [v for v in tables.values(condition, tables.judge_on(TASK), TASK) if v is not None]
     entry["failures"] = asdict(statistics.proportion(sum(v <= FAILURE_AT_MOST for v in task), len(task)))
-    entry["by_deviation"] = _by_deviation(condition, tables, scenarios, hidden)
+    entry["by_deviation"] = _by_deviation(condition, tables, deviations, hidden)
     entry["distributions"] = {
         f"{judge}|{name}": histogram(counts, share=judge == MEASURED)
         for (of, judge, name), counts in sorted(tables.counts.items())
@@ -220,11 +238,11 @@ def _put(entry: dict[str, Any], intervals: dict[str, Any], name: str, found: Map
 
 
 def _by_deviation(
-    condition: str, tables: Tables, scenarios: Mapping[str, Scenario], hidden: frozenset[str]
+    condition: str, tables: Tables, deviations: Mapping[str, Sequence[str]], hidden: frozenset[str]
 ) -> dict[str, dict[str, Any]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for scenario_id in tables.of(condition, MEASURED, "right_terminal"):
-        for kind in scenarios[scenario_id].deviations or ("none",) if scenario_id in scenarios else ():
+        for kind in deviations[scenario_id] or ("none",) if scenario_id in deviations else ():
             groups[kind].append(scenario_id)
     wanted = [(MEASURED, name) for name in MEASURES if name not in hidden] + [(tables.judge_on(TASK), TASK)]
     return {
@@ -284,10 +302,8 @@ def _rubric(row: ComparisonRow, lead: str) -> dict[str, str]:
     return told | {f"{k} ({JUDGE})": v for k, v in RUBRIC.items()}
 
 
-def _provenance(row: ComparisonRow, held: Held, scenarios: Mapping[str, Scenario]) -> dict[str, Any]:
+def _provenance(rec: Record, row: ComparisonRow, held: Held, scenarios: Sequence[str]) -> dict[str, Any]:
     """What the figures were made with: versions, seeds, the hash of the scenario set, and how intervals were drawn."""
-    made = [r.provenance for rows in held.values() for r in rows]
-    names = ("workbench", "python")
     return {
         "workflow": row.config.get("workflow"),
         "workflow_id": row.workflow_id,
@@ -295,13 +311,13 @@ def _provenance(row: ComparisonRow, held: Held, scenarios: Mapping[str, Scenario
         "seed": row.config.get("seed"),
         "repetitions": row.config.get("repetitions"),
         "scenario_set": _set_hash(row, scenarios),
-        "agents": {c: rows[0].agent for c, rows in held.items()},
-        "versions": {name: sorted({str(p[name]) for p in made if name in p}) for name in names},
+        "agents": {c: one.agent for c, one in held.items()},
+        "versions": {name: provenance_values(rec, row.id, name) for name in ("workbench", "python")},
         "intervals": f"95% percentile bootstrap over scenarios, {statistics.RESAMPLES:,} resamples, seed 0; BCa beside it",
     }
 
 
-def _set_hash(row: ComparisonRow, scenarios: Mapping[str, Scenario]) -> str:
+def _set_hash(row: ComparisonRow, scenarios: Sequence[str]) -> str:
     """The hash of the frozen set as its design names it, else of the scenarios' ids."""
     design: Any = row.config.get("design")
     return str(design["hash"]) if isinstance(design, Mapping) and "hash" in design else digest(sorted(scenarios))

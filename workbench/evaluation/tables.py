@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from workbench.evaluation.rules import CRITERIA, JUDGE, RUBRIC_HASH
 from workbench.store.record import Record
@@ -71,14 +72,18 @@ def tables_of(rec: Record, comparison_id: str, named: Sequence[str] = (), order:
     `order` the criteria in that of its rubric."""
     in_force = rubrics_in_force(judges(rec, comparison_id), named)
     rubric = {row.judge: row.rubric_hash for row in in_force}
-    grouped: dict[tuple[str, str, str], dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
+    counted = (
+        score
+        for score in scores(rec, comparison_id)
+        if score.scenario_id and (score.judge == MEASURED or score.rubric == rubric.get(score.judge))
+    )
+    cells: dict[tuple[str, str, str], dict[str, float | None]] = defaultdict(dict)
     counts: dict[tuple[str, str, str], Counter[float | None]] = defaultdict(Counter)
-    for score in scores(rec, comparison_id):
-        if score.scenario_id and (score.judge == MEASURED or score.rubric == rubric.get(score.judge)):
-            key = (score.condition, score.judge, score.criterion)
-            grouped[key][score.scenario_id].append(score.value)
-            counts[key][score.value] += 1
-    cells = {key: {scenario: mean(values) for scenario, values in by.items()} for key, by in grouped.items()}
+    names: dict[str, str] = {}  # a scenario's id is kept once, not once a figure
+    for (key, scenario), group in groupby(counted, lambda s: ((s.condition, s.judge, s.criterion), str(s.scenario_id))):
+        values = [score.value for score in group]
+        cells[key][names.setdefault(scenario, scenario)] = mean(values)
+        counts[key].update(values)
     return Tables(cells, counts, tuple(in_force), tuple(order))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +17,7 @@ from workbench.store.find import find
 from workbench.store.record import Record
 from workbench.store.rows import RunRow
 from workbench.store.runs import get_run
-from workbench.store.verdicts import measures
+from workbench.store.verdicts import iterate_measures
 from workbench.workflow.model import Workflow
 
 _MOST_LISTED = 8
@@ -51,44 +51,35 @@ def trained_runs(rec: Record, agents: Mapping[str, str]) -> dict[str, RunRow]:
     return found
 
 
-def walked(rec: Record, workflow: Workflow, comparison_id: str, where: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Condition → what its conversations saw of the graph, its hubs, and what was skipped or stood outside it.
+def walked(rec: Record, workflow: Workflow, comparison_id: str, condition: str) -> dict[str, Any]:
+    """What a condition's conversations saw of the graph, its hubs, and what was skipped or stood outside it."""
 
-    `where` maps a conversation's id to its condition.
-    """
-    edges: dict[str, list[Sequence[str]]] = defaultdict(list)
-    skipped: dict[str, Counter[str]] = defaultdict(Counter)
-    extra: Counter[str] = Counter()
-    for row in measures(rec, comparison_id=comparison_id, name="fitness"):
-        condition, detail = where.get(row.conversation_id, ""), _detail(row.detail)
-        edges[condition].append(detail.get("walked", detail.get("edges", ())))  # older records know only the alignment
-        skipped[condition].update(detail.get("skipped", ()))
-        extra[condition] += len(detail.get("extra", ()))
-    hubs: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in measures(rec, comparison_id=comparison_id, name="hub_choice"):
-        for choice in _detail(row.detail).get("hubs", ()):
-            _count(hubs[where.get(row.conversation_id, "")], choice)
-    ends: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in measures(rec, comparison_id=comparison_id, name="right_terminal"):
-        detail = _detail(row.detail)
-        if not row.value:
-            ends[where.get(row.conversation_id, "")][
-                f"{detail.get('expected')} → {detail.get('reached') or 'none'}"
-            ] += 1
+    def details(name: str) -> Iterator[tuple[float | None, Mapping[str, Any]]]:
+        return ((row.value, row.detail) for row in iterate_measures(rec, comparison_id, condition, name))
+
+    skipped: Counter[str] = Counter()
+    extra = 0
+    seen = _Walks(workflow)
+    for _, detail in details("fitness"):
+        seen.add(detail.get("walked", detail.get("edges", ())))  # older records know only the alignment
+        skipped.update(detail.get("skipped", ()))
+        extra += len(detail.get("extra", ()))
+    hubs: dict[str, dict[str, Any]] = {}
+    for _, detail in details("hub_choice"):
+        for choice in detail.get("hubs", ()):
+            _count(hubs, choice)
+    ends = Counter(
+        f"{detail.get('expected')} → {detail.get('reached') or 'none'}"
+        for value, detail in details("right_terminal")
+        if not value
+    )
     return {
-        condition: {
-            "coverage": _share(workflow, edges[condition]),
-            "hubs": {hub: hubs[condition][hub] for hub in workflow.hubs if hub in hubs[condition]},
-            "skipped": dict(skipped[condition].most_common(_MOST_LISTED)),
-            "extra": extra[condition],
-            "wrong_ends": dict(ends[condition].most_common(_MOST_LISTED)),
-        }
-        for condition in dict.fromkeys(where.values())
+        "coverage": seen.share(),
+        "hubs": {hub: hubs[hub] for hub in workflow.hubs if hub in hubs},
+        "skipped": dict(skipped.most_common(_MOST_LISTED)),
+        "extra": extra,
+        "wrong_ends": dict(ends.most_common(_MOST_LISTED)),
     }
-
-
-def _detail(detail: Mapping[str, object]) -> Mapping[str, Any]:
-    return detail
 
 
 def _count(hubs: dict[str, dict[str, Any]], choice: Mapping[str, Any]) -> None:
@@ -101,6 +92,24 @@ def _count(hubs: dict[str, dict[str, Any]], choice: Mapping[str, Any]) -> None:
         entry["wrong"][key] = entry["wrong"].get(key, 0) + 1
 
 
+class _Walks:
+    """How many walks there were and which edges of the workflow they took; none of them is kept."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow, self.n, self.taken = workflow, 0, set[str]()
+
+    def add(self, walk: Sequence[str]) -> None:
+        """One walk more; edges that the workflow does not know are left out."""
+        self.n += 1
+        self.taken.update(edge for edge in walk if edge in self.workflow.edge)
+
+    def share(self) -> dict[str, Any]:
+        """The coverage as plain JSON."""
+        return {"walks": self.n} | asdict(coverage(self.workflow, [sorted(self.taken)]))
+
+
 def _share(workflow: Workflow, walks: Iterable[Sequence[str]]) -> dict[str, Any]:
-    known = [[edge for edge in walk if edge in workflow.edge] for walk in walks]
-    return {"walks": len(known)} | asdict(coverage(workflow, known))
+    seen = _Walks(workflow)
+    for walk in walks:
+        seen.add(walk)
+    return seen.share()

@@ -10,7 +10,7 @@ from workbench.store.encode import from_json, to_json
 from workbench.store.messages import conversation_message, message_columns, owned, write_messages
 from workbench.store.record import Record, Row
 from workbench.store.rows import ConversationRow, HeldRow, MessageRow
-from workbench.store.select import Where, order, said
+from workbench.store.select import Where, order, said, stride
 
 SORTS = {
     "made": "c.rowid",
@@ -76,9 +76,34 @@ def put_conversation_messages(
 
 def held_counts(rec: Record, comparison_id: str) -> list[HeldRow]:
     """How far a comparison is, by condition."""
-    sql = """SELECT condition, min(agent) AS agent, sum(status = 'done') AS done, sum(status = 'failed') AS broken
+    sql = """SELECT condition, min(agent) AS agent, count(*) AS n, sum(status = 'done') AS done,
+                    sum(status = 'failed') AS broken
              FROM conversations WHERE comparison_id = ? GROUP BY condition ORDER BY min(rowid)"""
     return [HeldRow(**dict(row)) for row in rec.query(sql, (comparison_id,))]
+
+
+def ended_counts(rec: Record, comparison_id: str) -> dict[str, dict[str, int]]:
+    """Condition → how its finished conversations ended → how many, by name."""
+    found: dict[str, dict[str, int]] = {}
+    sql = """SELECT condition, coalesce(nullif(ended_by, ''), 'unknown') AS way, count(*) AS n FROM conversations
+             WHERE comparison_id = ? AND status = 'done' GROUP BY 1, 2 ORDER BY 1, 2"""
+    for row in rec.query(sql, (comparison_id,)):
+        found.setdefault(row["condition"], {})[row["way"]] = row["n"]
+    return found
+
+
+def held_scenarios(rec: Record, comparison_id: str, condition: str) -> list[str]:
+    """Ids of the scenarios that a condition's conversations have, each once, as they were first met."""
+    sql = """SELECT scenario_id FROM conversations
+             WHERE comparison_id = ? AND condition = ? AND scenario_id <> '' GROUP BY 1 ORDER BY min(rowid)"""
+    return [row["scenario_id"] for row in rec.query(sql, (comparison_id, condition))]
+
+
+def provenance_values(rec: Record, comparison_id: str, name: str) -> list[str]:
+    """The values that the provenance of a comparison's conversations has under a name, in order."""
+    sql = """SELECT DISTINCT json_extract(provenance, ?) AS value FROM conversations
+             WHERE comparison_id = ? AND json_type(provenance, ?) IS NOT NULL"""
+    return sorted(str(row["value"]) for row in rec.query(sql, (f"$.{name}", comparison_id, f"$.{name}")))
 
 
 def cut_conversation(rec: Record, conversation_id: str, length: int) -> None:
@@ -107,9 +132,14 @@ def conversations(rec: Record, wanted: ConversationFilter | None = None, sort: s
     return [_row(row) for row in rows]
 
 
-def iterate_conversations(rec: Record, wanted: ConversationFilter, sort: str = "made") -> Iterator[ConversationRow]:
-    """The same one by one, with the memory of `WINDOW` of them and of everyone's row id."""
+def iterate_conversations(
+    rec: Record, wanted: ConversationFilter, sort: str = "made", most: int | None = None
+) -> Iterator[ConversationRow]:
+    """The same one by one, with the memory of `WINDOW` of them and of everyone's row id; with `most` so many of them
+    at the most, evenly spread."""
     rowids = conversation_rowids(rec, wanted, sort)
+    if most is not None:
+        rowids = rowids[:: stride(len(rowids), most)]
     for at in range(0, len(rowids), WINDOW):
         yield from conversation_rows(rec, rowids[at : at + WINDOW])
 
@@ -127,6 +157,8 @@ def total_kinds(rec: Record, comparison_id: str) -> dict[str, set[str]]:
 def conversation_rowids(rec: Record, wanted: ConversationFilter | None = None, sort: str = "-made") -> array[int]:
     """Row ids of the conversations that pass the filter, in the order asked for (see `SORTS`; the newest first)."""
     where = _where(wanted or ConversationFilter())
+    if sort in ("made", "-made"):
+        return rec.by_rowid(f"SELECT c.rowid FROM conversations c{where}", where.arguments, newest=sort == "-made")
     return rec.rowids(f"SELECT c.rowid FROM conversations c{where}{order(SORTS, sort)}", where.arguments)
 
 

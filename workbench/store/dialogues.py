@@ -189,9 +189,7 @@ def dialogue_rowids(rec: Record, wanted: DialogueFilter | None = None, sort: str
     """Row ids of the dialogues that pass the filter, in the order asked for (see `SORTS`; the newest first)."""
     where = _where(wanted or DialogueFilter())
     if sort in ("made", "-made"):
-        # Unsorted, SQLite reads an index and not the wide rows; row ids themselves are what is sorted by.
-        found = rec.rowids(f"SELECT d.rowid FROM dialogues d{where}", where.arguments)
-        return array("q", sorted(found, reverse=sort == "-made"))
+        return rec.by_rowid(f"SELECT d.rowid FROM dialogues d{where}", where.arguments, newest=sort == "-made")
     select, arguments = "SELECT d.rowid", list[object]()
     if sort.endswith("review"):
         decision, arguments = _decision(wanted.viewer if wanted else None)
@@ -213,9 +211,7 @@ def first_rowids(rec: Record, wanted: DialogueFilter, sort: str = "-made") -> ar
         condition, arguments = said("dialogue", "d.id", wanted.text, GLANCE, newest)
         where.add(condition, *arguments)
         some = ""
-    return array(
-        "q", sorted(rec.rowids(f"SELECT d.rowid FROM dialogues d{where}{some}", where.arguments), reverse=newest)
-    )
+    return rec.by_rowid(f"SELECT d.rowid FROM dialogues d{where}{some}", where.arguments, newest=newest)
 
 
 def dialogue_rows(rec: Record, rowids: Iterable[int], viewer: str | None = None) -> list[DialogueRow]:

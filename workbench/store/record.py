@@ -118,6 +118,13 @@ class Record:
         assert found is not None, "an aggregate has a row"
         return array("q", from_json(found[0]))
 
+    def by_rowid(self, sql: str, arguments: Sequence[object] = (), *, newest: bool = False) -> array[int]:
+        """The same of a SELECT without an order, in the order of the row ids.
+
+        Unsorted, SQLite may read an index and not the wide rows; sorted by row id it would read them all.
+        """
+        return array("q", sorted(self.rowids(sql, arguments), reverse=newest))
+
     def window(
         self, sql: str, rowids: Iterable[int], make: Callable[[Row], T], arguments: Sequence[object] = ()
     ) -> list[T]:

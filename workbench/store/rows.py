@@ -243,10 +243,11 @@ class JudgeRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """How many conversations a comparison holds with one agent: finished ones, and those that infrastructure broke."""
+    """How many conversations a comparison holds with one agent: all, finished ones, those that infrastructure broke."""
 
     condition: str
     agent: str
+    n: int
     done: int
     broken: int
 

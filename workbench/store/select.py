@@ -34,6 +34,11 @@ class Where:
         return f" WHERE {' AND '.join(self.parts)}" if self.parts else ""
 
 
+def stride(n: int, most: int) -> int:
+    """The step that takes at most `most` of n things, evenly spread."""
+    return max(-(-n // most), 1)
+
+
 def order(sorts: Mapping[str, str], sort: str) -> str:
     """The ORDER BY clause named `sort`; a leading "-" turns it round. Raises UserError for an unknown name."""
     name = sort.removeprefix("-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from workbench.store.encode import from_json, to_json
 from workbench.store.record import Record, Row
@@ -72,10 +72,14 @@ def measures(
     where = Where()
     where.equal({"m.conversation_id": conversation_id, "c.comparison_id": comparison_id, "m.name": name})
     sql = f"SELECT m.* FROM measures m JOIN conversations c ON c.id = m.conversation_id{where} ORDER BY c.rowid, m.name"
-    return [
-        MeasureRow(row["conversation_id"], row["name"], row["value"], from_json(row["detail"]))
-        for row in rec.query(sql, where.arguments)
-    ]
+    return [_measure(row) for row in rec.query(sql, where.arguments)]
+
+
+def iterate_measures(rec: Record, comparison_id: str, condition: str, name: str) -> Iterator[MeasureRow]:
+    """The same of one name for the conversations of one condition, one by one."""
+    sql = """SELECT m.* FROM conversations c JOIN measures m ON m.conversation_id = c.id AND m.name = ?
+             WHERE c.comparison_id = ? AND c.condition = ? ORDER BY c.rowid"""
+    return map(_measure, rec.stream(sql, (name, comparison_id, condition)))
 
 
 def measured(rec: Record, comparison_id: str) -> list[str]:
@@ -93,12 +97,15 @@ def asked(rec: Record, comparison_id: str) -> list[tuple[str, str, str, int]]:
     return [tuple(row) for row in rec.query(sql, (comparison_id,))]
 
 
-def scores(rec: Record, comparison_id: str, criterion: str | None = None, judge: str | None = None) -> list[ScoreRow]:
-    """Every single figure of a comparison, by criterion, condition, scenario and repetition; `judge` "": measures."""
+def scores(
+    rec: Record, comparison_id: str, criterion: str | None = None, judge: str | None = None
+) -> Iterator[ScoreRow]:
+    """Every single figure of a comparison, one by one, by judge, criterion, condition, scenario and repetition; `judge`
+    "": measures."""
     where = Where()
     where.equal({"comparison_id": comparison_id, "criterion": criterion, "judge": judge})
     sql = f"SELECT * FROM ({_SCORES}){where} ORDER BY judge, criterion, condition, scenario_id, rep"
-    return [_score(row) for row in rec.query(sql, where.arguments)]
+    return map(_score, rec.stream(sql, where.arguments))
 
 
 def lowest(
@@ -135,6 +142,10 @@ def _columns(row: VerdictRow) -> dict[str, object]:
         "provenance": to_json(row.provenance),
         "created": row.created,
     }
+
+
+def _measure(row: Row) -> MeasureRow:
+    return MeasureRow(row["conversation_id"], row["name"], row["value"], from_json(row["detail"]))
 
 
 def _verdict(row: Row) -> VerdictRow:

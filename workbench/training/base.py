@@ -77,9 +77,10 @@ def _convert(source: Path | str, gguf_file: str | None, target: Path) -> None:
         model, tokenizer = read_gguf(Path(source, gguf_file), torch.float32)
     else:
         here = isinstance(source, Path) or not _hub_answers()
+        plain: Any = {"local_files_only": here, "trust_remote_code": False}  # what is fetched runs no code
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=here)
-            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=here)
+            tokenizer = AutoTokenizer.from_pretrained(source, **plain)
+            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", use_safetensors=True, **plain)
         except (OSError, ValueError) as error:
             away = here and isinstance(source, str)
             why = "it is not on this disk and the hub cannot be reached" if away else str(error).splitlines()[0]

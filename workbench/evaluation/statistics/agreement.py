@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from workbench.evaluation.statistics.data import Array, Values, array, paired
+from workbench.evaluation.statistics.intervals import LARGE
 
 Level = Literal["nominal", "ordinal", "interval"]
 _RESAMPLES = 2000
@@ -120,10 +121,13 @@ def _interval(
 def _resampled(units: Array, seed: int, resamples: int) -> Iterator[Array]:
     """Sums of the units' tables when the units are drawn anew, in blocks."""
     n, k = len(units), units.shape[1]
-    rng, flat = np.random.default_rng(seed), units.reshape(len(units), -1)
-    block = max(_CELLS // n, 1)
+    rng, flat, chances = np.random.default_rng(seed), units.reshape(n, -1), np.full(n, 1 / n)
+    if n > LARGE:  # equal units are drawn as one: the same distribution, in a fraction of the time
+        flat, times = np.unique(flat, axis=0, return_counts=True)
+        chances = times / n
+    block = max(_CELLS // len(flat), 1)
     for begin in range(0, resamples, block):
-        weights = rng.multinomial(n, np.full(n, 1 / n), min(block, resamples - begin))
+        weights = rng.multinomial(n, chances, min(block, resamples - begin))
         yield (weights @ flat).reshape(-1, k, k)
 
 
