@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,13 +16,14 @@ from tests.fakes.record import START
 from tests.tui.conftest import HOSTILE, press, screen_text, settle, until
 from workbench.errors import UserError
 from workbench.home import Home
+from workbench.store import behind as stored
 from workbench.store import connect
 from workbench.store.chat_votes import put_vote
 from workbench.store.comparisons import put_comparison
 from workbench.store.reviews import votes
 from workbench.store.rows import VoteRow
 from workbench.tui import format as formats
-from workbench.tui.panes.results import evaluating, parts, view
+from workbench.tui.panes.results import behind, evaluating, parts, view
 from workbench.tui.shell import Workbench
 from workbench.tui.state import AppState, ResultsState
 from workbench.tui.widgets.table import VirtualTable
@@ -376,3 +378,37 @@ async def test_a_hubs_row_mends_that_hub_alone(judged: Home, monkeypatch: pytest
         assert "elsewhere" not in screen_text(app)
     assert asked == [str(part.row.cells[0][0])]
     assert planned[-1] == ["check->a", "check->b"]
+
+
+async def test_the_worst_of_the_first_ones_are_there_before_the_whole_list(
+    judged: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, whole = threading.Event(), behind.find
+    monkeypatch.setattr(stored, "GLANCE", 5)
+    monkeypatch.setattr(behind, "find", lambda *asked: (counted.wait(30), whole(*asked))[1])
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await pilot.press("v")
+        await until(pilot, lambda: "counting" in screen_text(app))
+        table = app.query_one("#behind", VirtualTable)
+        assert table.count == 5
+        await pilot.press("j")
+        await until(pilot, lambda: table.cursor == 1 and table.row)
+        assert table.row is not None
+        chosen = table.row.id
+        counted.set()
+        await until(pilot, lambda: table.count == 12 and table.row)
+        assert table.row.id == chosen
+        assert "counting" not in screen_text(app)
+
+
+def test_a_short_list_and_one_that_compares_agents_have_no_first_part(
+    judged: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(judged) as rec:
+        figure = stored.Figure(rec.query("SELECT id FROM comparisons")[0]["id"], "fitness")
+        assert stored.glance(rec, figure) is None
+        monkeypatch.setattr(stored, "GLANCE", 5)
+        assert len(stored.glance(rec, figure) or ()) == 5
+        assert stored.glance(rec, replace(figure, differ="conditions")) is None

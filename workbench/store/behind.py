@@ -55,8 +55,26 @@ class Behind:
         return len(self.rowids)
 
 
-def behind(rec: Record, figure: Figure) -> Behind:
-    """What stands behind a figure: missing values first, then the lowest (of a sum, the highest). No transcript is read."""
+GLANCE = 2_000
+"""Conversations of which the worst are found at once, however many there are."""
+
+
+def glance(rec: Record, figure: Figure) -> Behind | None:
+    """The same as `behind` among the first `GLANCE` conversations only, to be shown until the whole is there.
+
+    None where there are no more than these, or where a conversation is only worth showing beside the others.
+    """
+    more = "SELECT 1 FROM conversations WHERE comparison_id = ? LIMIT 1 OFFSET ?"
+    if figure.differ == "conditions" or not rec.query(more, (figure.comparison_id, GLANCE)):
+        return None
+    return behind(rec, figure, GLANCE)
+
+
+def behind(rec: Record, figure: Figure, among: int | None = None) -> Behind:
+    """What stands behind a figure: missing values first, then the lowest (of a sum, the highest). No transcript is read.
+
+    `among`: only so many conversations are looked at.
+    """
     if figure.differ == "judges" and not figure.judge:
         raise UserError("a measure has no judges that could differ: choose a judged criterion")
     value, arguments = _value(figure)
@@ -72,7 +90,7 @@ def behind(rec: Record, figure: Figure) -> Behind:
             where.add(f"instr({kinds}, json_quote(?)) > 0", figure.deviation)
     spread, kept = _spread(figure)
     sql = f"""WITH x AS (SELECT c.rowid AS rowid, c.id AS id, c.scenario_id AS scenario_id, c.condition AS condition,
-                                {value} AS value FROM conversations c{where}),
+                                {value} AS value FROM conversations c{where}{f" LIMIT {among}" if among else ""}),
                    y AS (SELECT x.rowid, x.condition, x.value, {spread} AS spread FROM x)
               SELECT rowid, value, spread FROM y{kept}
               ORDER BY spread DESC, value IS NOT NULL, {"-" if figure.is_total else ""}value, rowid"""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workbench.evaluation.reading import Reading, beside, figure_of, read
 from workbench.evaluation.words import TITLES
 from workbench.home import Home
 from workbench.store.behind import Behind as Found
-from workbench.store.behind import Figure, behind
+from workbench.store.behind import Figure, behind, glance
 from workbench.store.conversations import conversation_rows, get_conversation
+from workbench.store.record import Record
 from workbench.store.reviews import votes
 from workbench.store.rows import ConversationRow, VerdictRow
 from workbench.text import clean_line
@@ -31,6 +32,8 @@ class Behind:
     figure: Figure
     found: Found
     cursor: int = 0
+    partial: bool = False
+    """Whether these are only the first ones, shown until the whole is there."""
 
     def count(self) -> int:
         """How many conversations."""
@@ -48,6 +51,10 @@ class Behind:
             for rowid, value, spread in known
             if rowid in rows
         ]
+
+    def place_of(self, rowid: int) -> int:
+        """Where a conversation stands in the list; 0 if it is not there."""
+        return self.found.rowids.index(rowid) if rowid in self.found.rowids else 0
 
     @property
     def title(self) -> str:
@@ -74,21 +81,27 @@ def unreviewed(home: Home, list_: Behind, at: int, by: int) -> int | None:
     return nearest(list_.count(), at, by, are_open)
 
 
+def first(home: Home, figure: Figure, judge: str) -> Behind | None:
+    """The worst among the first conversations, at once however many there are; None where `find` is as fast."""
+    rec = reader(home)
+    figure = _in_force(rec, figure, judge)
+    found = glance(rec, figure)
+    return Behind(home, figure, found, partial=True) if found else None
+
+
 def find(home: Home, figure: Figure, judge: str, selected: str | None) -> Behind:
     """The conversations behind a figure; `judge` is completed with its rubric in force."""
     rec = reader(home)
-    if judge:
-        meant = figure_of(rec, figure.comparison_id, figure.criterion, judge)
-        figure = Figure(
-            figure.comparison_id, figure.criterion, judge, figure.condition, figure.differ, figure.deviation,
-            figure.least, figure.most, meant.rubric,
-        )  # fmt: skip
-    found = behind(rec, figure)
-    at = 0
-    if selected:
-        row = get_conversation(rec, selected)
-        at = found.rowids.index(row[0].rowid) if row and row[0].rowid in found.rowids else 0
-    return Behind(home, figure, found, at)
+    figure = _in_force(rec, figure, judge)
+    found = Behind(home, figure, behind(rec, figure))
+    row = get_conversation(rec, selected) if selected else None
+    return replace(found, cursor=found.place_of(row[0].rowid)) if row else found
+
+
+def _in_force(rec: Record, figure: Figure, judge: str) -> Figure:
+    if not judge:
+        return figure
+    return replace(figure, rubric=figure_of(rec, figure.comparison_id, figure.criterion, judge).rubric)
 
 
 def _row(row: ConversationRow, value: float, spread: float, figure: Figure, reviewed: bool) -> Row:

@@ -424,25 +424,30 @@ class ResultsPane(Reviewing, Pane):
         state: ResultsState = self.state
         least, most = (None, 3.0) if state.label == "failures" else parts.limits_of(state.label)
         differ: Differ = "conditions" if state.differ == "conditions" else "judges" if state.differ == "judges" else ""
-        figure = Figure(
-            state.selected or "",
-            state.figure,
-            state.judge,
-            state.among or None,
-            differ,
-            state.deviation or None,
-            least,
-            most,
-        )
+        of, deviation = state.selected or "", state.deviation or None
+        figure = Figure(of, state.figure, state.judge, state.among or None, differ, deviation, least, most)
         judge, selected = state.judge, state.conversation
         if state.depth == 1:
+            if not selected:
+                self.run("first", lambda: behind.first(self.home, figure, judge), self._list_first)
             self.run("behind", lambda: behind.find(self.home, figure, judge, selected), self._list_behind)
         elif selected:
             self.run("side", lambda: behind.side_by_side(self.home, selected), self._side)
 
+    def _list_first(self, found: behind.Behind | None) -> None:
+        """The first rows, if the whole list is not there before them."""
+        shown = self.query_one("#behind", VirtualTable).source
+        if found and not (isinstance(shown, behind.Behind) and shown.figure == found.figure):
+            self._list_behind(found)
+
     def _list_behind(self, found: behind.Behind) -> None:
-        self.query_one("#behind", VirtualTable).show(found, found.cursor)
-        self.query_one("#results-list", Section).put(f"{found.title} · {found.count():,}")
+        table = self.query_one("#behind", VirtualTable)
+        before, at = table.source, found.cursor
+        if isinstance(before, behind.Behind) and before.partial and before.figure == found.figure and table.cursor:
+            at = found.place_of(before.found.rowids[table.cursor])  # where the reader has gone meanwhile
+        table.show(found, at)
+        said = f"counting … {found.title}" if found.partial else f"{found.title} · {found.count():,}"
+        self.query_one("#results-list", Section).put(said)
         if not found.count():
             self.query_one("#results-text", Transcript).show(())
             self.query_one("#results-about", SafeText).put(())
