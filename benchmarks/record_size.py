@@ -2,8 +2,9 @@
 
     python benchmarks/record_size.py [--json] [--quick] [--conversations 50000]
 
-What the panes read, on a record of that many conversations (--quick: 4,000) beside the same on one of 200: the list's row ids with
-its first screen, one agent's conversations, a search in all messages for a word that one of them holds, one conversation whole. Then
+On a record of that many conversations (--quick: 4,000) of one comparison beside the same on one of 200: what `conversations list`
+reads (all, one agent's), what Results shows behind a figure (its first rows, then the whole order), a search in all messages for a
+word that one of them holds, one conversation whole. Then
 the messages go to Parquet (`pack --cold`), and a conversation is opened from there. Conversations are sample
 data (`workbench record sample`), real words multiplied; beyond 20,000 they recur under other ids. A million of them want some 15 GB
 of disk for a while.
@@ -26,6 +27,7 @@ from common import Finding, beside, median_of, seconds, show
 
 from workbench.demo.sample import Amount, make_sample
 from workbench.home import Home
+from workbench.store.behind import Figure, behind, glance
 from workbench.store.carry import Selection
 from workbench.store.cold import cold_files
 from workbench.store.comparisons import put_comparison
@@ -43,6 +45,7 @@ from workbench.store.rows import ComparisonRow, ConversationRow, MessageRow
 SMALL, MADE, SCREEN, COMPARISON = 200, 20_000, 60, "5ca1e5ca1e5ca1e0"
 RUNS = 15
 RARE = "quetzalcoatlus"
+FIGURE = Figure(COMPARISON, "fitness", condition="oracle")
 
 
 def measure(large: int) -> Sequence[Finding]:
@@ -64,6 +67,14 @@ def _agent(rec: Record) -> object:
     return conversation_rows(rec, conversation_rowids(rec, ConversationFilter(agent="oracle"))[:SCREEN])
 
 
+def _figure(rec: Record) -> object:
+    return behind(rec, FIGURE)
+
+
+def _first(rec: Record) -> object:
+    return glance(rec, FIGURE) or behind(rec, FIGURE)
+
+
 def _search(rec: Record) -> object:
     found = conversation_rowids(rec, ConversationFilter(text=RARE))
     assert len(found) == 1
@@ -81,6 +92,8 @@ def _open(rec: Record) -> object:
 READS: dict[str, Callable[[Record], object]] = {
     "the list with its first screen": _list,
     "one agent's conversations": _agent,
+    "behind a figure, the first rows": _first,
+    "behind a figure, the whole order": _figure,
     "a search in all messages": _search,
     "one conversation whole": _open,
 }
@@ -119,6 +132,7 @@ def _fill(home: Home, count: int) -> None:
         put_conversation(rec, rare, [MessageRow("agent", f"Our {RARE} flies on Mondays.")])
         put_comparison(rec, ComparisonRow(COMPARISON, workflow, "large", {}, "done"))
         rec.execute("UPDATE conversations SET comparison_id = ?", (COMPARISON,))
+        rec.execute("INSERT INTO measures SELECT id, 'fitness', (rowid % 100) / 100.0, '{}' FROM conversations")
 
 
 def _copy(rec: Record, mark: str) -> None:

@@ -19,7 +19,7 @@ from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect
 from workbench.store.chats import chat_conversations, chats, find_chat, name_chat
-from workbench.store.conversations import ConversationFilter, conversations, get_conversation
+from workbench.store.conversations import ConversationFilter, conversation_rowids, conversation_rows, get_conversation
 from workbench.store.find import find
 from workbench.store.rows import ConversationRow, MessageRow
 from workbench.text import clean, clean_line
@@ -66,8 +66,9 @@ def list_(
             ended_by=ended_by,
             text=text,
         )
-        found = conversations(record, wanted, "-made")
-    emit(found[:limit], as_json, lambda _: _render_list(found, limit))
+        every = conversation_rowids(record, wanted)
+        found = conversation_rows(record, every[:limit])
+    emit(found, as_json, lambda _: _render_list(found, len(every)))
 
 
 @group.command(epilog=example("workbench conversations show last", "workbench conversations show 3f2a --nodes"))
@@ -191,7 +192,7 @@ def _cost(totals: Any) -> str:
     return "unknown" if cost is None else f"${cost:.4f}"
 
 
-def _render_list(found: Sequence[ConversationRow], limit: int) -> str:
+def _render_list(found: Sequence[ConversationRow], every: int) -> str:
     if not found:
         return "no conversations: `workbench chat AGENT` or `workbench evaluate W --agents …` makes some"
     rows = [
@@ -204,10 +205,10 @@ def _render_list(found: Sequence[ConversationRow], limit: int) -> str:
             _cost(r.totals),
             _when(r.created),
         )
-        for r in found[:limit]
+        for r in found
     ]
     text = table(("id", "agent", "terminal", "ended by", "messages", "cost", "begun"), rows, right=(4, 5))
-    return text if len(found) <= limit else f"{text}\n… {len(found) - limit} more (--limit)"
+    return text if len(found) == every else f"{text}\n… {every - len(found):,} more (--limit)"
 
 
 def _render_one(row: ConversationRow, messages: Sequence[MessageRow], nodes: bool) -> str:
