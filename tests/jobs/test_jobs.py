@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from workbench.home import Home
 from workbench.jobs import ENDED, Job, jobs, launch, memory_end, resume, states, status, stop, tail_events, wait
 from workbench.jobs import identity as identities
 from workbench.jobs.events import EventWriter
-from workbench.jobs.folder import read_json, write_json
+from workbench.jobs.folder import read_identity, read_json, write_json
 from workbench.jobs.launcher import launcher_command
 from workbench.store import connect
 from workbench.store.job_index import job_rows
@@ -274,7 +275,7 @@ def test_a_launcher_that_refuses_is_a_failure(home: Home, monkeypatch: pytest.Mo
     assert (end.state, end.error) == ("failed", "the launcher ended with code 3: no such partition")
 
 
-def test_a_launcher_that_only_queues_leaves_it_queued(
+def test_one_that_only_queues_leaves_it_queued_until_it_is_stopped(
     home: Home, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setenv("WORKBENCH_LAUNCHER", "echo submitted")
@@ -282,7 +283,25 @@ def test_a_launcher_that_only_queues_leaves_it_queued(
     until(lambda: (job.folder / "launcher.1.exit").exists())
     assert status(home, job.id).state == "queued"
     assert start(home, "count", to=1).joined
-    assert stop(home, job.id, 0).state == "stopping"
+    assert stop(home, job.id).state == "stopped"
+    late = subprocess.run([sys.executable, "-P", "-m", "workbench.jobs.run", str(job.folder)], timeout=60)
+    assert late.returncode == 0
+    assert status(home, job.id).state == "stopped", "its turn came too late"
+    again = start(home, "count", to=1)
+    assert (again.joined, again.attempt) == (False, 2)
+    subprocess.run([sys.executable, "-P", "-m", "workbench.jobs.run", str(job.folder)], timeout=60, check=True)
+    assert status(home, job.id).state == "done"
+
+
+def test_stopping_a_job_ends_the_launcher_that_waits_for_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_LAUNCHER", "tail -f /dev/null --")
+    job = start(home, "count", to=1)
+    assert stop(home, job.id).state == "stopped"
+    who = read_identity(read_json(job.folder / "launched.json"))
+    assert who is not None
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(who.pid, 0)
+    assert not who.alive
 
 
 def test_launcher_templates() -> None:
@@ -290,6 +309,8 @@ def test_launcher_templates() -> None:
     assert launcher_command("srun -N1", command) == ["srun", "-N1", *command]
     assert launcher_command("srun {command} --end", command) == ["srun", *command, "--end"]
     assert launcher_command("sbatch --wrap={command}", command) == ["sbatch", "--wrap=python -m x 'a b'"]
+    logged = launcher_command("sbatch --output={log} --wrap={command}", command, Path("/a b/log.txt"))
+    assert logged == ["sbatch", "--output=/a b/log.txt", "--wrap=python -m x 'a b'"]
     with pytest.raises(UserError, match="cannot be read"):
         launcher_command("srun 'open", command)
 

@@ -17,9 +17,10 @@ PROGRAMS = {
     # waits for the task, whose output is its own; the words before the command are for the scheduler
     "srun": 'while [ "${1#-}" != "$1" ]; do shift; done; SLURM_JOB_ID=7 exec "$@"',
     # says what it has queued and is gone; the script runs later, in a shell of its own, with the environment of the caller
-    "sbatch": """for word in "$@"; do case "$word" in --wrap=*) script="${word#--wrap=}";; esac; done
+    "sbatch": """out=/dev/null
+for word in "$@"; do case "$word" in --wrap=*) script="${word#--wrap=}";; --output=*) out="${word#--output=}";; esac; done
 [ -n "$script" ] || { echo "sbatch: error: no script" >&2; exit 1; }
-(sleep 0.3; SLURM_JOB_ID=8 exec setsid /bin/sh -c "$script") > "$SLURM_OUT" 2>&1 &
+(sleep 0.3; SLURM_JOB_ID=8 exec setsid /bin/sh -c "$script") >> "$out" 2>&1 &
 echo "Submitted batch job 8\"""",
     # `ray job submit --no-wait -- command`: the words go to the cluster as one line of shell, quoted by list2cmdline
     "ray": """[ "$1 $2" = "job submit" ] || exit 2
@@ -30,7 +31,7 @@ echo "Job 'raysubmit_1' submitted successfully\"""",
 }
 TEMPLATES = {
     "srun": "srun -N1 --gres=gpu:1",
-    "sbatch": "sbatch --gres=gpu:8 --time=12:00:00 --wrap={command}",
+    "sbatch": "sbatch --gres=gpu:8 --time=12:00:00 --output={log} --open-mode=append --wrap={command}",
     "ray": "ray job submit --no-wait --entrypoint-num-gpus 1 -- {command}",
 }
 

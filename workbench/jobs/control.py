@@ -21,12 +21,15 @@ _POLL_SECONDS = 0.1
 def stop(home: Home, job_id: str, kill_after: float | None = GRACE_SECONDS) -> JobStatus:
     """Ask a job to end cleanly; after `kill_after` seconds kill its whole process group. None only asks, at once.
 
-    A job on another host is asked through its folder and never killed from here. Returns the state reached.
+    A job on another host is asked through its folder and never killed from here. One that still waits at a scheduler ends
+    at once: whenever its turn comes, it finds that out and does nothing. Returns the state reached.
     """
     job = read_job(job_folder(home, job_id))
     if job_state(job)[0] in ENDED:
         return job_status(job)
     ask_to_stop(job.folder)
+    if _give_up_waiting(job):
+        return job_status(job)
     _signal(job, signal.SIGTERM)
     if kill_after is None:
         return job_status(job)
@@ -34,7 +37,12 @@ def stop(home: Home, job_id: str, kill_after: float | None = GRACE_SECONDS) -> J
     while _state(job) not in ENDED and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     if _state(job) not in ENDED and _signal(job, signal.SIGKILL):
-        _note_killed(job, kill_after)
+        _note_end(
+            job,
+            10.0,
+            begun=True,
+            error=f"killed, because it did not stop within {kill_after:g} s; what it had saved is kept",
+        )
     return job_status(job)
 
 
@@ -94,15 +102,34 @@ def _signal(job: Job, number: signal.Signals) -> bool:
     return True
 
 
-def _note_killed(job: Job, waited: float) -> None:
-    """Write the end that the job could not write; its lock is free once it is really gone."""
-    handle = take(job.folder / "lock", 10.0)
+def _give_up_waiting(job: Job) -> bool:
+    """End a job that a launcher has taken and nothing has begun, and the launcher with it if it waits here (`srun`)."""
+    launched = read_json(job.folder / "launched.json")
+    waits = launched.get("attempt") == job.attempt and launched.get("launcher")
+    if not waits or read_json(job.folder / "process.json").get("attempt") == job.attempt:
+        return False
+    if not _note_end(job, 0.0, begun=False, error="stopped before the launcher had started it"):
+        return False
+    who = read_identity(launched)
+    if who is not None and who.near and who.alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(who.pid, signal.SIGTERM)
+    return True
+
+
+def _note_end(job: Job, patience: float, *, begun: bool, error: str) -> bool:
+    """Write the end that the job could not write, unless there is one; the job's lock is free when nothing runs.
+
+    With `begun` false only if the attempt has still not begun once the lock is held."""
+    handle = take(job.folder / "lock", patience)
     if handle is None:
-        return
+        return False
     try:
+        if not begun and read_json(job.folder / "process.json").get("attempt") == job.attempt:
+            return False
         if read_json(job.folder / "done.json").get("attempt") != job.attempt:
-            error = f"killed, because it did not stop within {waited:g} s; what it had saved is kept"
             end = {"attempt": job.attempt, "at": time.time(), "state": "stopped", "error": error}
             write_json(job.folder / "done.json", end)
+        return True
     finally:
         os.close(handle)

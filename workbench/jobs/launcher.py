@@ -29,7 +29,7 @@ from workbench.store.rows import JobRow
 from workbench.workflow.hashing import digest
 
 LAUNCHER_VARIABLE = "WORKBENCH_LAUNCHER"
-"""A command that starts the job's command elsewhere: `srun -N1 --gres=gpu:1`, `sbatch --wrap={command}`."""
+"""A command that starts the job's command elsewhere: `srun -N1 --gres=gpu:1`, `sbatch --output={log} --wrap={command}`."""
 
 _children: list[subprocess.Popen[bytes]] = []
 _children_lock = threading.Lock()
@@ -113,7 +113,7 @@ def _start(home: Home, job: Job) -> Job:
     template = os.environ.get(LAUNCHER_VARIABLE, "").strip()
     command = list(job.command or (sys.executable, "-P", "-m", "workbench.jobs.run", str(job.folder)))
     if template:
-        command = _noting_exit(launcher_command(template, command), job)
+        command = _noting_exit(launcher_command(template, command, job.folder / "log.txt"), job)
     child = _spawn(command, job)
     who = identity(child.pid)
     launched = {
@@ -126,9 +126,9 @@ def _start(home: Home, job: Job) -> Job:
     return job
 
 
-def launcher_command(template: str, command: Sequence[str]) -> list[str]:
+def launcher_command(template: str, command: Sequence[str], log: Path = Path("log.txt")) -> list[str]:
     """The launcher's words with the job's command at `{command}`: as words of their own if it stands alone, quoted as
-    one where it is part of a word, at the end if it is not named.
+    one where it is part of a word, at the end if it is not named. `{log}` is the job's log file.
     """
     try:
         words = shlex.split(template)
@@ -138,7 +138,11 @@ def launcher_command(template: str, command: Sequence[str]) -> list[str]:
         words.append("{command}")
     made: list[str] = []
     for word in words:
-        made += command if word == "{command}" else [word.replace("{command}", shlex.join(command))]
+        made += (
+            command
+            if word == "{command}"
+            else [word.replace("{log}", str(log)).replace("{command}", shlex.join(command))]
+        )
     return made
 
 

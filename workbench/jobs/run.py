@@ -15,7 +15,7 @@ from workbench.errors import UserError
 from workbench.home import Home, umask_in
 from workbench.jobs.context import Heartbeat, JobContext, Stopped
 from workbench.jobs.events import EventWriter
-from workbench.jobs.folder import Job, read_job, take, write_json
+from workbench.jobs.folder import Job, read_job, read_json, take, write_json
 from workbench.jobs.identity import identity
 from workbench.jobs.kinds import entry_point
 from workbench.jobs.memory_end import oom_kills
@@ -35,6 +35,9 @@ def main(folder: Path) -> int:
         print("another process of this job is still running; it goes on alone", file=sys.stderr)
         return 3
     job = read_job(folder)
+    if read_json(folder / "done.json").get("attempt") == job.attempt:
+        print("this job has ended already, or was stopped while it waited", file=sys.stderr)
+        return 0
     me = identity()
     assert me is not None, "this process runs"
     write_json(
