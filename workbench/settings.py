@@ -106,7 +106,7 @@ def _parsed(file: Path, text: str) -> dict[str, object]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"{file}: {clean_line(str(error), 200)}") from error
 
 

@@ -36,6 +36,35 @@ def test_mutated_inputs(name: str) -> None:
     fuzz()
 
 
+HUGE = "9" * 400
+DEEP = "[" * 3000
+JOB = (
+    '{"kind": "train", "title": "t", "args": {}, "created": %s, "attempt": 1, "command": null, "cwd": "", "budget": %s}'
+)
+POINT = '{"t": 1.5, "type": "metric", "step": 3, "loss": %s}'
+PRICES = '{"date": "2026-11-01", "models": {"m": {"input": %s, "output": 1}}, "machines": {"n": {"usd_per_hour": %s}}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("events", POINT % HUGE),
+        ("events", f'{{"t": 1, "type": "metric", "step": {HUGE}}}'),
+        ("config", f"ascii = {DEEP}"),
+        ("prices", DEEP),
+        ("prices", '{"a":' * 3000),
+        ("prices", PRICES % (HUGE, 1)),
+        ("prices", PRICES % (1, HUGE)),
+        ("job", JOB % (HUGE, 1)),
+        ("job", JOB % (1, HUGE)),
+        ("recipe", f"base: {DEEP}"),
+        ("recipe", "- " * 3000),
+    ],
+)
+def test_what_the_fuzzer_found(name: str, text: str) -> None:
+    judge(known()[name], text.encode())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_many_mutated_inputs(name: str) -> None:

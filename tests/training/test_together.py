@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests import machines
 from tests.training.test_jobs import RECIPE, fill
 from workbench.home import Home
+from workbench.jobs import launch, wait
 from workbench.jobs.context import JobContext
 from workbench.jobs.events import EventWriter, read_events
 from workbench.jobs.folder import Job, write_job
@@ -123,3 +125,38 @@ def test_two_machines_learn_what_one_process_learns(
     assert together.keys() == alone.keys()
     assert [together[s] for s in sorted(together)] == pytest.approx([alone[s] for s in sorted(alone)], rel=2e-4)
     assert both["dev_loss"] == pytest.approx(one["dev_loss"], rel=2e-4)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(bool(machines.missing()), reason=str(machines.missing()))
+@pytest.mark.parametrize("shard", [False, True], ids=["whole weights in each", "sharded (FSDP2)"])
+def test_over_a_network_two_machines_learn_what_one_process_learns(
+    home: Home, tiny: Path, shard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manual's commands, its addresses and port, 2 processes for its 8; the job itself runs on the first machine."""
+    fill(home)
+    environment, command = words_of_the_manual()
+    recipe = dataclasses.replace(SMALL, base=str(tiny), processes=2, shard=shard)
+    args = {"dataset": "d" * 16, "recipe": recipe_dict(recipe), "name": "2", "from": None, "probe": None}
+    with machines.two_machines() as (first, second):
+        assert first.address in environment.split()
+        monkeypatch.setenv("WORKBENCH_ACCELERATE", environment)
+        monkeypatch.setenv("WORKBENCH_LAUNCHER", shlex.join([*first.prefix, "{command}"]))
+        monkeypatch.setenv("GLOO_SOCKET_IFNAME", machines.CABLE)
+        job = launch(home, "train", args, "on two machines")
+        with connect(home) as record:
+            put_run(record, RunRow(job.id, "2", job.id, "d" * 16, None, args["recipe"]))
+        words = ["2" if word == "8" else word for word in command[2:-1]]
+        program = [sys.executable, "-m", "accelerate.commands.launch", *words, str(job.folder)]
+        beside = subprocess.run([*second.prefix, *program], capture_output=True, text=True, timeout=300)
+        assert beside.returncode == 0, beside.stdout + beside.stderr
+        end = wait(home, job.id, timeout=300)
+        assert (end.state, end.host) == ("done", "first"), (job.folder / "log.txt").read_text()
+        assert min(machines.received(first), machines.received(second)) > 100_000, "they met over the cable"
+    for name in ("WORKBENCH_ACCELERATE", "WORKBENCH_LAUNCHER", "GLOO_SOCKET_IFNAME"):
+        monkeypatch.delenv(name)
+    together = {e["step"]: e["loss"] for e in read_events(job.folder / "events.jsonl")[0] if e["type"] == "metric"}
+    one, alone, _ = run(home, tiny, "1")
+    assert together.keys() == alone.keys()
+    assert [together[s] for s in sorted(together)] == pytest.approx([alone[s] for s in sorted(alone)], rel=2e-4)
+    assert end.result["dev_loss"] == pytest.approx(one["dev_loss"], rel=2e-4)

@@ -339,7 +339,7 @@ class _Live:
             sender = asyncio.create_task(_send(queue, writer))
             while line := await reader.readline():
                 await self._obey(json.loads(line), queue)
-        except (ConnectionError, ValueError, KeyError, TypeError):
+        except (ConnectionError, ValueError, KeyError, TypeError, RecursionError):
             return
         finally:
             self._watchers.discard(queue)

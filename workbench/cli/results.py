@@ -315,7 +315,7 @@ def _side(home: Home, wanted: str) -> Any:
         return Side(name, summary, comparison)
     try:
         summary = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not JSON ({error})") from None
     if not isinstance(summary, dict) or not isinstance(summary.get("agents"), dict):
         raise UserError(f"{file}: no summary of a comparison; `workbench results show COMPARISON --json` writes one")

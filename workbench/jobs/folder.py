@@ -86,7 +86,7 @@ def read_job(folder: Path) -> Job:
             command=None if command is None else tuple(command),
             cwd=str(data["cwd"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{folder / 'job.json'} is damaged: remove the folder or restore the file") from error
 
 

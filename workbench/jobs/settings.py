@@ -14,6 +14,7 @@ from pathlib import Path
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.jobs.folder import job_folder, locked, read_json, write_json
+from workbench.numbers import finite
 
 FILE = "settings.json"
 
@@ -37,11 +38,11 @@ class Settings:
 def read_settings(folder: Path) -> Settings:
     """The settings of the job in `folder`; whatever is missing or damaged stands at its default."""
     data = read_json(folder / FILE)
-    concurrency, budget, retries = data.get("concurrency"), data.get("budget"), data.get("retries")
+    concurrency, budget, retries = data.get("concurrency"), finite(data.get("budget")), data.get("retries")
     return Settings(
         concurrency=concurrency if type(concurrency) is int and concurrency > 0 else None,
         paused=data.get("paused") is True,
-        budget=float(budget) if isinstance(budget, int | float) and budget is not True and budget >= 0 else None,
+        budget=budget if budget is not None and budget >= 0 else None,
         batch=data.get("batch") is True,
         on=on if isinstance(on := data.get("on"), str) else "",
         retries=retries if type(retries) is int and retries > 0 else 0,

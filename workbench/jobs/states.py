@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from workbench.jobs.folder import Job, folders, job_folder, read_identity, read_
 from workbench.jobs.identity import host
 from workbench.jobs.kinds import KINDS, Kind
 from workbench.jobs.memory_end import killed_since
+from workbench.numbers import finite
 from workbench.text import clean_line
 
 State = Literal["queued", "running", "stopping", "stopped", "done", "failed", "lost", "unknown"]
@@ -117,7 +117,7 @@ def job_status(job: Job) -> JobStatus:
         attempt=job.attempt,
         progress=_progress(progress) if progress else None,
         stage=clean_line(str(last["stage"].get("name", ""))) if "stage" in last else None,
-        eta_s=_number(progress.get("eta_s")) if progress and live else None,
+        eta_s=finite(progress.get("eta_s")) if progress and live else None,
         started=mine.get("at"),
         ended=ended if ended is not None or state != "lost" else seen,
         seen=seen,
@@ -203,12 +203,8 @@ def last_log_line(folder: Path) -> str:
 def _progress(event: Mapping[str, Any]) -> Progress:
     known = ("t", "type", "done", "total", "unit", "rate", "eta_s")
     data = {k: v for k, v in event.items() if k not in known}
-    done, total, rate = (_number(event.get(name)) for name in ("done", "total", "rate"))
+    done, total, rate = (finite(event.get(name)) for name in ("done", "total", "rate"))
     return Progress(done or 0, total, str(event.get("unit", "")), rate, data)
-
-
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _modified(file: Path) -> float | None:

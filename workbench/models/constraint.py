@@ -39,6 +39,6 @@ def chosen_text(text: str) -> str:
     """The option in a reply written along `choice_schema`; any other text as it is."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return str(found["choice"]) if isinstance(found, dict) and isinstance(found.get("choice"), str) else text

@@ -134,7 +134,7 @@ def _read(file: Path, date: str = "undated") -> PriceList:
         ratio = {**_packaged_cache(), **data.get("cache", {})}
         models = {name: _price(entry, ratio, date) for name, entry in data.get("models", {}).items()}
         machines = {name: _machine(entry) for name, entry in data.get("machines", {}).items()}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
         raise UserError(f"{file}: not a price list ({error}); prices.json of the package shows the form") from error
     return PriceList(date, models, machines)
 

@@ -76,7 +76,7 @@ def _state_of(place: Path) -> Mapping[str, Any] | None:
         if not all((place / f"{name}.safetensors").is_file() for name in state.pop(_GROUPS, ())):
             return None
         return {**state, "step": int(state["step"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
         return None
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from workbench.home import Home, make_folder, open_private
 from workbench.jobs.events import all_events, whole_lines
+from workbench.numbers import finite
 
 Axis = Literal["step", "time", "tokens"]
 AXES: tuple[Axis, ...] = ("step", "time", "tokens")
@@ -177,7 +178,7 @@ class CurveReader:
         kind = event.get("type") if isinstance(event, dict) else None
         if kind in _KEPT:
             self._last[kind] = {**self._last.get(kind, {}), **event} if kind == "start" else event
-        step = number(event.get("step")) if kind in ("metric", "eval", "sample") else None
+        step = finite(event.get("step")) if kind in ("metric", "eval", "sample") else None
         if step is None:
             return
         if kind == "metric":
@@ -190,17 +191,17 @@ class CurveReader:
             self._samples = [*self._samples[:1], event] if self._samples and step > 0 else [event]
 
     def _put(self, event: Mapping[str, Any], step: float, names: Any) -> None:
-        seconds, tokens = number(event.get("seconds")), number(event.get("tokens"))
+        seconds, tokens = finite(event.get("seconds")), finite(event.get("tokens"))
         for name in names:
             curve = self._curves.get(name)
-            if (value := number(event.get(name))) is not None:
+            if (value := finite(event.get(name))) is not None:
                 curve = curve or self._curves.setdefault(name, Curve())
                 curve.add(Point(step, seconds or 0.0, tokens or 0.0, value))
             elif curve:
                 curve.cut(step)
 
     def _smooth(self, event: Mapping[str, Any], step: float) -> None:
-        loss = number(event.get("loss"))
+        loss = finite(event.get("loss"))
         if loss is None:
             return
         self._seen += 1
@@ -235,19 +236,14 @@ class CurveReader:
             self._reset()
 
 
-def number(value: Any) -> float | None:
-    """A finite number, or None."""
-    return float(value) if isinstance(value, int | float) and value == value and abs(value) != float("inf") else None
-
-
 def every_point(events: Path) -> Iterator[tuple[str, Point, float]]:
     """(name, point, wall-clock time) of everything measured, unreduced, in the order written: for exports."""
     for event in all_events(events):
-        kind, step = event.get("type"), number(event.get("step"))
+        kind, step = event.get("type"), finite(event.get("step"))
         if kind not in ("metric", "eval") or step is None:
             continue
-        seconds, tokens = number(event.get("seconds")) or 0.0, number(event.get("tokens")) or 0.0
+        seconds, tokens = finite(event.get("seconds")) or 0.0, finite(event.get("tokens")) or 0.0
         names = _FROM_EVAL if kind == "eval" else [k for k in event if k in _FROM_METRIC or k.startswith("gpu")]
         for name in names:
-            if (value := number(event.get(name))) is not None:
-                yield name, Point(step, seconds, tokens, value), number(event.get("t")) or 0.0
+            if (value := finite(event.get(name))) is not None:
+                yield name, Point(step, seconds, tokens, value), finite(event.get("t")) or 0.0

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from workbench.errors import UserError
 
 _LARGEST = 1 << 16
+_BRACKETS = 200
+"""In a whole recipe, which is flat: a YAML reader takes time by the square of what it is inside of."""
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -105,8 +107,11 @@ def load_recipe(name_or_file: str, overrides: Mapping[str, Any] | None = None) -
     from ruamel.yaml.error import YAMLError
 
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) or {}
-    except (YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        if text.count("[") + text.count("{") > _BRACKETS:
+            raise UserError(f"recipe {path}: over {_BRACKETS} brackets; a recipe is flat")
+        data = YAML(typ="safe", pure=True).load(text) or {}
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"recipe {path}: not valid YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(data, dict):
         raise UserError(f"recipe {path}: expected keys and values")

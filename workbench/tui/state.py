@@ -378,7 +378,7 @@ def load(file: Path) -> AppState:
     """The saved state. A missing or damaged file, or parts of it that no longer fit, begin afresh."""
     try:
         data = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return AppState()
     return _read(AppState, data)
 
