@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
     serve.add_argument("--port", type=int, required=True)
     serve.add_argument("--dtype", choices=["auto", "bfloat16", "float", "float16", "float32", "half"])
     serve.add_argument("--gpu-memory-utilization", type=float, default=0.92)
+    serve.add_argument("--kv-cache-memory-bytes", type=int)
     for flag in ("--enable-prefix-caching", "--enable-prompt-tokens-details"):
         serve.add_argument(flag, action=argparse.BooleanOptionalAction)
     return parser.parse_args()

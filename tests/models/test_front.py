@@ -108,7 +108,7 @@ def test_what_makes_a_conversation() -> None:
     assert conversation_key({"messages": 3}) is conversation_key([]) is None
 
 
-def test_each_vllm_has_a_gpu_of_its_own_and_ours_their_share_of_the_cores(
+def test_each_vllm_has_a_gpu_or_cores_of_its_own_and_ours_their_share_of_the_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5,GPU-ab")
@@ -120,5 +120,9 @@ def test_each_vllm_has_a_gpu_of_its_own_and_ours_their_share_of_the_cores(
         fleet.replica_args(args, "vllm", 4, "frontjob")
     monkeypatch.setattr(fleet.os, "sched_getaffinity", lambda _: set(range(9)))
     assert [a["threads"] for a in fleet.replica_args(args, "light", 2, "frontjob")] == [4, 4]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # the CPU build
+    assert [a["cores"] for a in fleet.replica_args(args, "vllm", 2, "frontjob")] == ["0,2,4,6,8", "1,3,5,7"]
+    monkeypatch.setattr(fleet.os, "sched_getaffinity", lambda _: {4, 6})
+    assert [a["cores"] for a in fleet.replica_args(args, "vllm", 3, "frontjob")] == ["4", "6", "4"]
     command = command_for("vllm", Serving(tmp_path, "m", 8001, device="5"))
     assert command.environment["CUDA_VISIBLE_DEVICES"] == "5"

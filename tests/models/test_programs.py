@@ -199,7 +199,39 @@ def test_which_program_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         choose_program(folder, "vllm")
 
 
-def test_tokens_are_in_no_command_line(tmp_path: Path) -> None:
+VLLM_LOG = """\
+(APIServer pid=1) WARNING 11-29 16:59:38 [system_utils.py:255] This can cause errors like `OSError: [Errno 24] Too many`.
+(Worker pid=3) ERROR 11-29 17:01:08 [multiproc_executor.py:953]     raise ValueError(
+(Worker pid=3) ERROR 11-29 17:01:08 [multiproc_executor.py:953] ValueError: Available memory is less than desired.
+(EngineCore pid=2) ERROR 11-29 17:01:13 [core.py:1510] Exception: WorkerProc initialization failed.
+RuntimeError: Engine core initialization failed. See root cause above.
+"""
+
+
+def test_of_what_vllm_wrote_when_it_failed_the_cause_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("ERROR 11-28 1:2:3 [a.py:1] KeyError: of an earlier start\n")
+    failing = external.Command((sys.executable, "-c", f"print({VLLM_LOG!r}); raise SystemExit(1)"))
+    with external.running(failing, log) as process, pytest.raises(ServiceError) as raised:
+        external.wait_until_up(process, "vllm", "http://127.0.0.1:9", log, lambda _: False)
+    assert str(raised.value) == (
+        "vllm ended with code 1 before it answered: ValueError: Available memory is less than desired."
+    )
+
+
+def test_vllm_on_a_cpu_is_told_how_much_it_may_keep_and_which_cores_are_its(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    on_cpu = command_for("vllm", Serving(tmp_path, "agent", 8123, cores="0,2"))
+    assert on_cpu.argv[-2:] == ("--kv-cache-memory-bytes", str(1 << 30))
+    assert on_cpu.environment["VLLM_CPU_OMP_THREADS_BIND"] == "0,2"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert "--kv-cache-memory-bytes" not in command_for("vllm", Serving(tmp_path, "agent", 8123)).argv
+
+
+def test_tokens_are_in_no_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     token = tmp_path / "token"
     token.write_text("very secret")
     serving = Serving(tmp_path / "best", "agent", 8123, "bfloat16", token)

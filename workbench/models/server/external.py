@@ -21,6 +21,7 @@ from workbench.jobs.identity import identity
 from workbench.jobs.states import ENDED, job_state, last_log_line
 from workbench.models.server.asking import ask
 from workbench.models.server.programs import Command
+from workbench.text import clean_line
 
 _POLL_S = 0.5
 _TERM_S = 10.0
@@ -34,7 +35,10 @@ _GAUGES = {
     "output_tokens": ("vllm:generation_tokens_total", "llamacpp:tokens_predicted_total"),
 }
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{.*\})?\s+([-+\w.]+)")
+_CAUSE = re.compile(r"\bERROR \S+ \S+ \[[^\]]*\] ((?:\w+\.)*\w*(?:Error|Exception): .+)")
+"""The line of vLLM's log that says what was raised. The first one is the cause: what follows are those that waited for it."""
 _BOUND = str(Path(__file__).with_name("bound.py"))
+_LONGEST_LOG = 1 << 20
 _NOTE = "program.json"
 """Who the program's process is, while it runs."""
 
@@ -94,16 +98,23 @@ def wait_until_up(
 ) -> bool:
     """Wait until GET `url`/health is answered with 200; False if `sleep` (true: stop) ended the waiting.
 
-    Raises ServiceError with the program's `name` and the last line that it wrote if it ends before that.
+    Raises ServiceError with the program's `name` and the line that it wrote of why if it ends before that.
     """
+    begun = log.stat().st_size if log.exists() else 0
     while not is_up(url):
         if (code := process.poll()) is not None:
-            raise ServiceError(
-                f"{name} ended with code {code} before it answered: {last_log_line(log.parent) or 'it said nothing'}"
-            )
+            raise ServiceError(f"{name} ended with code {code} before it answered: {_why(log, begun)}")
         if sleep(_POLL_S):
             return False
     return True
+
+
+def _why(log: Path, begun: int) -> str:
+    """What a program that ended wrote of the cause since the log was `begun` bytes long, else the last line."""
+    with log.open("rb") as file:
+        file.seek(begun)
+        found = _CAUSE.search(file.read(_LONGEST_LOG).decode(errors="replace"))
+    return clean_line(found[1], 400) if found else last_log_line(log.parent) or "it said nothing"
 
 
 def read_load(url: str, token: str | None = None, timeout_s: float = 5.0) -> Mapping[str, float]:

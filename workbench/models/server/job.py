@@ -35,7 +35,7 @@ def main(ctx: JobContext) -> dict[str, object]:
     Other args: `name` (the model's name in the protocol), `program` (light, vllm, llama.cpp), `dtype` (auto, bfloat16,
     float32), `idle_minutes` (0: never stop by itself), `cache_mb`, `private` (ask for a bearer token, which lies in
     `token`, mode 0600), `replicas` (above 1: a front before so many servers, which are jobs of their own). A replica has
-    its `front`'s job, ends with it, and is given a `device` (vLLM) or a number of `threads`; `on` a cluster they are actors,
+    its `front`'s job, ends with it, and is given a `device` or `cores` (vLLM) or a number of `threads`; `on` a cluster they are actors,
     each at the address `host` of its machine. Writes
     `server.json {url, model, folder, version, program, dtype, private, pid}` when it listens
     and removes it at the end.
@@ -54,6 +54,7 @@ def main(ctx: JobContext) -> dict[str, object]:
         ctx.folder / "token" if token else None,
         str(args["device"]) if "device" in args else None,
         str(args.get("host") or LOOPBACK),
+        str(args["cores"]) if "cores" in args else None,
     )
     if (count := int(args.get("replicas") or 1)) > 1:
         return _serve_front(ctx, program, serving, token, count)

@@ -20,6 +20,8 @@ _EXECUTABLES: dict[Program, str] = {"vllm": "vllm", "llama.cpp": "llama-server"}
 EXTRA_ARGUMENTS: dict[Program, str] = {"vllm": "WORKBENCH_VLLM_ARGS", "llama.cpp": "WORKBENCH_LLAMA_ARGS"}
 """Variables (settings `vllm_args`, `llama_args`) whose words are added to a program's command line: the share of a GPU
 that two servers beside each other may take, tensor parallelism, layers on the GPU."""
+_CPU_CACHE = 1 << 30
+"""Bytes that vLLM keeps of conversations on a CPU; our own server keeps as many."""
 _SLOTS = 8
 _SHARED_CONTEXT = 32768
 """Tokens that llama.cpp keeps for all its slots together: one conversation may fill the model's context, eight have 4,096
@@ -29,7 +31,8 @@ each on average (an in-context agent of travel booking needs 1,500). A whole con
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What is to be served how. `token_file` (mode 0600) holds the bearer token, None where everyone on loopback may.
-    `device` is the one GPU that it may use, None all of them. Another `host` than loopback is for replicas on a cluster.
+    `device` is the one GPU that it may use, None all of them; where there is none, `cores` are the CPUs for it. Another
+    `host` than loopback is for replicas on a cluster.
     """
 
     model: Path
@@ -39,6 +42,7 @@ class Serving:
     token_file: Path | None = None
     device: str | None = None
     host: str = LOOPBACK
+    cores: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ def _vllm(serving: Serving) -> Command:
             "--enable-prefix-caching", "--enable-prompt-tokens-details")  # fmt: skip
     token = {"VLLM_API_KEY": serving.token_file.read_text(encoding="utf-8")} if serving.token_file else {}
     device = {"CUDA_VISIBLE_DEVICES": serving.device} if serving.device is not None else {}
-    return Command(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **device, **token})
+    cores = {"VLLM_CPU_OMP_THREADS_BIND": serving.cores} if serving.cores else {}
+    if not gpus():  # a build for CPUs: without a word it takes nine tenths of the machine's memory, or does not start
+        argv += ("--kv-cache-memory-bytes", str(_CPU_CACHE))
+    return Command(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **device, **cores, **token})
 
 
 def _llama_cpp(serving: Serving) -> Command:

@@ -21,15 +21,18 @@ DEATHS = 3
 
 
 def replica_args(args: Mapping[str, object], program: Program, count: int, front: str) -> list[dict[str, object]]:
-    """The arguments of the replicas' own `serve` jobs. Raises UserError if vLLM is to have more GPUs than there are."""
+    """The arguments of the replicas' own `serve` jobs. Raises UserError if there are GPUs, but fewer than vLLM is to have."""
     own = {name: value for name, value in args.items() if name != "replicas"}
     own |= {"port": 0, "private": True, "idle_minutes": 0.0, "front": front}
-    if program == "vllm":
-        devices = gpus()
+    cores = sorted(os.sched_getaffinity(0))
+    if program == "vllm" and (devices := gpus()):
         if len(devices) < count:
             raise UserError(f"{count} replicas need as many GPUs, and there are {len(devices)}: name fewer")
         return [{**own, "replica": number, "device": devices[number]} for number in range(count)]
-    threads = max(1, len(os.sched_getaffinity(0)) // count)
+    if program == "vllm":  # its CPU build binds its threads to cores, and each to the same ones if it is not told
+        shares = [cores[number::count] or [cores[number % len(cores)]] for number in range(count)]
+        return [{**own, "replica": n, "cores": ",".join(map(str, share))} for n, share in enumerate(shares)]
+    threads = max(1, len(cores) // count)
     return [{**own, "replica": number, "threads": threads} for number in range(count)]
 
 
