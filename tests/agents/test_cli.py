@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from tests.agents.fake_server import Fault, chat_server
 from tests.fakes.openai_server import Act, fake_openai
+from workbench.agents.export import FORMS
 from workbench.agents.replay import events_of, pricing, timeline
 from workbench.cli.main import cli
 from workbench.home import Home
@@ -88,6 +89,41 @@ def test_a_blind_talk_tells_nothing_of_who_is_who_before_the_vote(home: Home) ->
     for secret in ("secret", "tokens", "oracle", "user_request", "model call"):
         assert secret not in before
     assert after.count("#secret") >= 2
+
+
+def test_nothing_that_is_listed_shown_or_exported_names_a_blind_chats_agents_before_the_vote(
+    home: Home, tmp_path: Path
+) -> None:
+    def views() -> list[str]:
+        (chat,) = json.loads(run(home, "conversations", "chats", "--json").output)
+        (one, *_) = json.loads(run(home, "conversations", "list", "--json").output)
+        commands = [
+            ("conversations", "chats"), ("conversations", "chats", "--json"), ("conversations", "list"),
+            ("conversations", "list", "--json"), ("conversations", "list", "--agent", "oracle"),
+            ("conversations", "show", one["id"], "--nodes"), ("conversations", "show", one["id"], "--json"),
+            ("conversations", "replay", one["id"], "--speed", "9999"), ("results", "votes"), ("results", "votes", "--json"),
+            ("jobs", "list", "--json"), ("jobs", "show", chat["job"]), ("jobs", "show", chat["job"], "--json"),
+            ("jobs", "tail", chat["job"], "-n", "999"), ("jobs", "tail", chat["job"], "-n", "999", "--json"),
+            *(("conversations", "export", "--chat", "last", "--to", form) for form in FORMS),
+        ]  # fmt: skip
+        return [run(home, *command).output for command in commands]
+
+    with chat_server(lambda _: "Hello.") as url:
+        agents = (f"compiled:{url}#secret", "oracle")
+        talked = json.loads(run(home, "chat", *agents, "--blind", "--json", text="one\n").output)
+        assert [c["agent"] for c in talked] == ["agent A", "agent B"]
+        assert [m["text"].strip() for c in talked for m in c["messages"]].count("Hello.") == 2
+        before = [json.dumps(talked), *views()]
+        for told in before:
+            for secret in ("secret", "oracle", "user_request", "tokens", "no model call", '"output_tokens"', '"input"'):
+                assert secret not in told
+        assert sum("agent A" in told for told in before) > 5
+        assert all("Hello." in told for told in before[-len(FORMS) :])
+        (chat,) = json.loads(run(home, "conversations", "chats", "--json").output)
+        told = run(home, "chat", "--join", chat["job"], text="/vote A clear\n")  # its process has gone meanwhile
+        assert (told.exit_code, "A is " in told.output) == (0, True), told.output
+    after = views()
+    assert sum("oracle" in told and "secret" in told for told in after) > 5
 
 
 def test_a_script_waits_for_what_its_orders_bring(home: Home, tmp_path: Path) -> None:

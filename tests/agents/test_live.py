@@ -135,6 +135,46 @@ async def test_a_killed_conversation_goes_on_where_it_was(home: Home, travel: Wo
 
 
 @pytest.mark.usefixtures("clean_up")
+async def test_what_waited_for_its_turn_when_the_process_was_killed_is_said_by_the_next(
+    home: Home, travel: Workflow
+) -> None:
+    gate = threading.Event()
+
+    def answer(messages: list[dict[str, Any]]) -> str:
+        last = messages[-1]
+        return f"Well: {last['content']} indeed" if last["role"] == "user" else "Good morning to you"
+
+    def start(url: str) -> Any:
+        return launch_chat(home, [f"compiled:{url}#a"], travel.name, session="q")
+
+    with chat_server(answer, gate) as url:
+        job = start(url)
+        client = await LiveClient.join(home, job.id)
+        await collect(client, lambda seen: seen[-1]["type"] == "chunk")
+        for text in ("one", "two", "three"):
+            await client.say(text)
+        await collect(client, lambda seen: seen[-1].get("queued") == 3)
+        os.kill(status(home, job.id).pid or 0, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE):
+            while status(home, job.id).state != "lost":
+                await asyncio.sleep(0.05)
+        assert [e["text"] for e in recorded_events(job.folder) if e["type"] == "queued"] == ["one", "two", "three"]
+        gate.set()
+        assert start(url).id == job.id
+        again = await LiveClient.join(home, job.id, after=client.last)
+        rest = await collect(again, turns(4))
+        await again.close()
+        assert [e["text"] for e in rest if e["type"] == "said"] == ["one", "two", "three"]
+        assert [e["text"].strip() for e in rest if e["type"] == "turn"][-1] == "Well: three indeed"
+        await asyncio.to_thread(stop, home, job.id, 30.0)
+        assert start(url).id == job.id  # what was said is not said again
+        third = await LiveClient.join(home, job.id, after=again.last)
+        await third.say("four")
+        assert [e["text"] for e in await collect(third, turns(1)) if e["type"] == "said"] == ["four"]
+        await third.close()
+
+
+@pytest.mark.usefixtures("clean_up")
 async def test_a_failing_agent_says_so_and_can_be_asked_again(home: Home, travel: Workflow) -> None:
     broken = [True]
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.agents.parts import ScriptedClient
 from workbench.agents.compiled import ChatAgent
-from workbench.agents.names import build_agent, parse_name
+from workbench.agents.names import build_agent, parse_name, told_apart
 from workbench.agents.orchestrated import OrchestratedAgent
 from workbench.errors import UserError
 from workbench.workflow.model import Workflow
@@ -54,3 +54,11 @@ def test_building(travel: Workflow) -> None:
     assert large.stop == ()
     with pytest.raises(UserError, match="scenario"):
         build_agent(parse_name("oracle"), travel, None, thread="t")
+
+
+def test_names_are_as_short_as_the_others_allow() -> None:
+    same = ("compiled:http://127.0.0.1:1/v1#m", "compiled:http://127.0.0.1:2/v1#m", "compiled:http://127.0.0.1:2/w#m")
+    names = (*same, "in-context:http://127.0.0.1:1/v1#m", "oracle", "compiled:runs/a/best", "compiled:runs/b/best")
+    assert list(told_apart(names).values()) == [
+        "compiled:127.0.0.1:1#m", same[1], same[2], "in-context:m", "oracle", "compiled:a/best", "compiled:b/best",
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.record import WORKFLOW, make_sample_record, sample_id
 from workbench.cli.main import cli
-from workbench.evaluation.votes import add_up
+from workbench.evaluation.votes import add_up, text
 from workbench.home import Home
 from workbench.store import connect
 from workbench.store.carry import Selection
@@ -64,6 +65,19 @@ def test_pairs_balance_whatever_the_votes(given_votes: list[tuple[list[str], int
 def test_an_agent_against_itself_says_nothing() -> None:
     found = add_up([vote(1, ("a", "a"), 1)])
     assert (found.standings[0].wins, found.standings[0].losses, found.standings[0].rate) == (0, 0, None)
+
+
+def test_agents_by_url_can_be_told_apart_however_narrow_the_table() -> None:
+    long = tuple(
+        f"orchestrated:http://127.0.0.1:{port}/a/very/long/way/to/the/servers/v1#smollm2-135m" for port in (1, 2)
+    )
+    found = add_up([replace(vote(1, (*long, "compiled:last"), 0), note="clear")])
+    names = ["orchestrated:127.0.0.1:1#smollm2-135m", "orchestrated:127.0.0.1:2#smollm2-135m", "compiled:last"]
+    for width in (0, 110, 76, 40):
+        shown = text(found, width)
+        assert all(shown.count(name) == 2 for name in names), shown  # in the table or below it, and in the note
+        assert f"{names[0]} better than {names[1]}, {names[2]}: clear" in shown
+    assert [row.split()[0] for row in text(found, 76).splitlines()[2:5]] == ["A", "B", "C"]
 
 
 def test_the_latest_vote_on_the_same_conversations_counts_and_travels(tmp_path: Path) -> None:

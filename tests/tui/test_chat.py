@@ -19,8 +19,8 @@ from textual.widgets import Input
 from tests.tui.conftest import press, screen_text, until
 from tests.tui.live_server import JOB, LiveServer
 from workbench.agents.live_client import LiveClient
+from workbench.agents.names import brief_name
 from workbench.home import Home
-from workbench.tui.format import agent_name
 from workbench.tui.panes.chat import servers, session, view
 from workbench.tui.panes.chat.board import Board
 from workbench.tui.panes.chat.dialogs import AgentsScreen
@@ -288,6 +288,38 @@ async def test_a_conversation_is_replayed_without_its_process(home: Home) -> Non
         await until(pilot, lambda: "REPLAY" not in screen_text(app) and "Hello from oracle" in screen_text(app))
 
 
+async def test_what_waited_when_the_process_died_is_shown_as_unsaid_and_one_key_goes_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with LiveServer(home, ("oracle",)) as server:
+        server.tell("state", column=0, state="answering", queued=0, auto=0)
+        server.tell("chunk", column=0, text="half a ")
+        server.tell("queued", column=0, text="I would like to know more.")
+        server.tell("state", column=0, state="answering", queued=1, auto=0)
+        (home.jobs / JOB / "events.jsonl").write_text("".join(f"{line}\n" for line in map(_line, server.events)))
+        done = home.jobs / JOB / "done.json"
+        done.write_text('{"attempt": 1, "at": 1.0, "state": "failed", "result": {}}')
+
+        def again(_: Home, job: str) -> SimpleNamespace:
+            done.unlink()
+            return SimpleNamespace(id=job)
+
+        monkeypatch.setattr(session, "resume", again)
+        app = chatting(home, ("oracle",))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(
+                pilot, lambda: "its process is gone (1 message not said yet, A to reply): ⏎" in screen_text(app)
+            )
+            assert "I would like to know more. (not said yet)" in screen_text(app)
+            await pilot.press("i", "enter")
+            await until(pilot, lambda: server.received)
+            server.turn(0, "half a reply")
+            server.tell("said", column=0, idx=2, text="I would like to know more.", by="human")
+            await until(pilot, lambda: "not said yet" not in screen_text(app))
+            assert "I would like to know more." in screen_text(app)
+            assert [m["op"] for m in server.received] == ["join"]
+
+
 def _line(event: dict[str, Any]) -> str:
     import json
 
@@ -386,9 +418,9 @@ def test_what_is_wrong_is_told_over_the_column_and_in_a_strip_but_names_nobody_i
 
 
 def test_an_agent_is_called_by_its_model() -> None:
-    assert agent_name("compiled:http://127.0.0.1:8000/v1#travel") == "compiled:travel"
-    assert agent_name("orchestrated:local//data/models/base/") == "orchestrated:base"
-    assert agent_name("oracle") == "oracle"
+    assert brief_name("compiled:http://127.0.0.1:8000/v1#travel") == "compiled:travel"
+    assert brief_name("orchestrated:local//data/models/base/") == "orchestrated:base"
+    assert brief_name("oracle") == "oracle"
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ from textual.geometry import Region
 
 from tests.tui.conftest import HOSTILE
 from workbench.tui.follow import Stage
+from workbench.tui.format import short
 from workbench.tui.theme import meanings
 from workbench.tui.widgets.chart import Chart, Series, buckets, plot, smooth
 from workbench.tui.widgets.safe import SafeText, fit, fit_line, line, width_of, wrap, wrap_line
@@ -235,3 +236,11 @@ def test_figures_stand_near_their_names_however_wide_the_screen_is() -> None:
     table.show(ListSource((Row("a", ("short", "1", "x" * 50)), Row("b", ("a longer one", "2", "")))))
     assert table._widths(200) == [12, 4, 182]
     assert table._widths(20) == [7, 4, 7]
+
+
+def test_nothing_is_minus_zero() -> None:
+    curve = Series("loss", ((-0.2, -0.0001), (4.0, 3.0)))
+    shown = "\n".join("".join(text for text, _ in row) for row in plot([curve], 40, 8))
+    assert "-0" not in shown
+    assert " 0.0" in shown
+    assert short(-0.4) == "0"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.agents.base import Agent, AgentTurn, User, UserTurn
 from workbench.agents.conversation import Spoken, limits_for
 from workbench.agents.live_client import LINE_LIMIT, Event, recorded_events
-from workbench.agents.live_column import Column, Place, spoken_of, turn_of
+from workbench.agents.live_column import HUMAN, Column, Place, spoken_of, turn_of
 from workbench.agents.names import AgentName, build_agent, parse_name
 from workbench.dialogue.generation import keep_workflow
 from workbench.dialogue.model import Scenario
@@ -244,6 +244,7 @@ class _Live:
         """Take up what the events of earlier attempts tell of a column."""
         said: list[Spoken] = []
         turns: dict[int, AgentTurn] = {}
+        queued: list[str] = []
         ended: Event | None = None
         started = next((e["t"] for e in self._past if e["type"] == "hello"), column.started)
         for event in (e for e in self._past if e.get("column") == column.index):
@@ -252,8 +253,13 @@ class _Live:
                 started = event["t"]
                 turns = {n: t for n, t in turns.items() if n < event["idx"]}
                 column.conversation_id, column.branch_of, ended = event["conversation"], event["of"], None
+                queued.clear()
+            elif event["type"] == "queued":
+                queued.append(event["text"])
             elif event["type"] == "said":
                 column.speakers.add(event["by"])
+                if queued and event["by"] == HUMAN:
+                    del queued[0]
                 said.append(spoken_of(event))
             elif event["type"] == "turn":
                 if event["text"] or not event["ended"]:
@@ -262,10 +268,10 @@ class _Live:
             elif event["type"] == "state":
                 ended = event if "ended_by" in event else None
                 column.diverged |= bool(event.get("diverged"))
-        if said:
+        if said or queued:
             column.terminal = ended.get("terminal") if ended else None
             column.started = started
-            await column.restore(said, turns, ended["ended_by"] if ended else None)
+            await column.restore(said, turns, ended["ended_by"] if ended else None, queued)
 
     def _hello(self) -> dict[str, Any]:
         agents = [

@@ -4,6 +4,8 @@ A conversation is held by a job of kind `chat` (see `workbench.agents.live`); le
 dict with `seq` (1, 2, …), `t` (UTC epoch seconds), `type` and, where it concerns one agent, `column` (its number):
 
 - `hello {agents: [{column, name, conversation}], workflow, scenario, user, seed, blind}`: first event of every attempt;
+- `queued {column, text}`: somebody's message has come and waits for its turn; `said` follows when it is said, also by the
+  next process if this one dies before. A branch and the end of the column take back what waits;
 - `said {column, idx, text, by}`: a user's message ("human" or a simulated user's name), with `move`, `facts` … if
   simulated;
 - `chunk {column, text, nodes?}`: more of the reply in the making (at most about twelve a second and column), with the

@@ -109,10 +109,15 @@ class Column:
         """A human's message; it takes over from the simulated user, and waits while a reply is in the making."""
         if self.state != "ended":
             self._take_over(alone)
-            self._inbox.append(text)
+            self._put(text)
             if self.state == "failed" and self._pending is None:  # the simulated user's failure, not the agent's
                 self.state = "ready"
             self._show()
+
+    def _put(self, text: str) -> None:
+        """Told at once, so that it is not lost if this process dies before it is said."""
+        self._inbox.append(text)
+        self._keeper.publish("queued", {"column": self.index, "text": text})
 
     def autopilot(self, steps: int | None, *, alone: bool = False) -> None:
         """Let the simulated user say `steps` messages, or go on to the end (None); 0 takes over from it.
@@ -187,13 +192,18 @@ class Column:
                 await self._wake.wait()
 
     async def restore(
-        self, messages: Sequence[Spoken], turns: Mapping[int, AgentTurn], ended_by: EndedBy | None
+        self,
+        messages: Sequence[Spoken],
+        turns: Mapping[int, AgentTurn],
+        ended_by: EndedBy | None,
+        queued: Sequence[str] = (),
     ) -> None:
-        """Take up a conversation that another process began: what was said, and how far the agent had come."""
+        """Take up a conversation that another process began: what was said, how far the agent had come, what waits."""
         self.messages, self.turns = list(messages), dict(turns)
         if ended_by:
             self.ended_by, self.state = ended_by, "ended"
             return
+        self._inbox.extend(queued)
         await self._take_up()
 
     async def _back(self, idx: int, text: str | None) -> None:
@@ -219,7 +229,7 @@ class Column:
             self._fail(str(error))
             return
         if text is not None:
-            self._inbox.append(text)
+            self._put(text)
         self._set("ready")
 
     async def _take_up(self) -> None:

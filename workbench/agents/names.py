@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
+from urllib.parse import urlsplit
 
 from workbench.agents.base import Agent
 from workbench.agents.prompts import rival_stop
@@ -56,6 +58,32 @@ def parse_name(text: str) -> AgentName:
     free = kind == _FREE
     known = next(k for k in KINDS if k == kind.removesuffix("-free"))
     return AgentName(text.strip(), known, f"local/{target}" if bare else target, free)
+
+
+def brief_name(agent: str) -> str:
+    """An agent's name for a heading: of `URL#NAME` the name, of a folder its last part; the whole is in the record."""
+    kind, found, model = agent.partition(":")
+    return f"{kind}:{model.rpartition('#')[2].rstrip('/').rsplit('/', 1)[-1]}" if found else agent
+
+
+def told_apart(agents: Iterable[str]) -> dict[str, str]:
+    """Each agent's name as short as the others allow: of those that are called the same also where they are."""
+    forms = {agent: (brief_name(agent), _with_place(agent), agent) for agent in agents}
+
+    def shortest(agent: str) -> str:
+        others = [named for other, named in forms.items() if other != agent]
+        return next((form for n, form in enumerate(forms[agent]) if all(named[n] != form for named in others)), agent)
+
+    return {agent: shortest(agent) for agent in forms}
+
+
+def _with_place(agent: str) -> str:
+    """The brief name with the address of its server, or with the folder above."""
+    kind, _, model = agent.partition(":")
+    place, found, name = model.rpartition("#")
+    if found:
+        return f"{kind}:{urlsplit(place).netloc}#{name}"
+    return f"{kind}:{'/'.join(model.rstrip('/').rsplit('/', 2)[-2:])}"
 
 
 def build_agent(

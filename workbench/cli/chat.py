@@ -51,7 +51,7 @@ _LEAST_WIDTH = 28
 @click.option("--blind", is_flag=True, help="Shuffle the agents and name them after a vote.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the drawn scenario and of the simulated user.")
 @click.option("--script", type=click.File(), help="Read the user's lines from a file (or a pipe: -).")
-@click.option("--join", "job", metavar="JOB", help="Join a conversation that is being held.")
+@click.option("--join", "job", metavar="JOB", help="Join a conversation, or take up one whose process has gone.")
 @json_option
 @pass_home
 def command(
@@ -84,15 +84,27 @@ def command(
             scenario = with_persona(home, flow, scenario, persona)
         simulated = user or ("agenda" if scenario else None)
         job = launch_chat(home, agents, flow, scenario=scenario, user=simulated, seed=seed, blind=blind).id
+    else:
+        job = _taken_up(home, job)
     try:
         columns = asyncio.run(_talk(home, job, auto, script or sys.stdin, quiet=as_json))
     except KeyboardInterrupt:
         click.echo(f"\nleft; `workbench chat --join {job}` takes it up again", err=True)
         raise
     if as_json:
-        click.echo(to_json([{n: v for n, v in vars(column).items() if n != "shown"} for column in columns]))
+        click.echo(to_json([column.told() for column in columns]))
     if columns and all(column.ended_by is None and column.error for column in columns):
-        raise ServiceError(columns[0].error or "no agent could answer")
+        raise ServiceError((not columns[0].is_unnamed and columns[0].error) or "no agent could answer")
+
+
+def _taken_up(home: Home, job: str) -> str:
+    """The chat of this id; started again where its process has ended. Raises UserError if it is none."""
+    from workbench.jobs import ENDED, resume, status
+
+    now = status(home, job)
+    if now.kind != "chat":
+        raise UserError(f"{now.id} is no conversation but {now.kind}: `workbench conversations chats` lists them")
+    return resume(home, now.id).id if now.state in ENDED else now.id
 
 
 class _Column:
@@ -133,6 +145,15 @@ class _Column:
             self.state = "answering" if busy else event["state"]
             self.ended_by, self.terminal = event.get("ended_by"), event.get("terminal")
             self.error = event.get("error")
+
+    def told(self) -> dict[str, Any]:
+        """All that is known of it; before the vote of a blind comparison who said what, and nothing that tells who it is."""
+        known = {name: value for name, value in vars(self).items() if name != "shown"}
+        if not self.is_unnamed:
+            return known
+        said = [{name: m[name] for name in ("role", "text") if name in m} for m in self.messages]
+        error = self.error and "it could not answer"
+        return known | {"agent": self.shown, "messages": said, "totals": {}, "terminal": None, "error": error}
 
     @property
     def is_unnamed(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from workbench.cli.review import review_command
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect
+from workbench.store.blind import unnamed, veiled, veiled_talk
 from workbench.store.chats import chat_conversations, chats, find_chat, name_chat
 from workbench.store.conversations import ConversationFilter, conversation_rowids, conversation_rows, get_conversation
 from workbench.store.find import find
@@ -67,8 +69,11 @@ def list_(
             text=text,
         )
         every = conversation_rowids(record, wanted)
-        found = conversation_rows(record, every[:limit])
-    emit(found, as_json, lambda _: _render_list(found, len(every)))
+        rows = veiled(record, conversation_rows(record, every[:limit]))
+    # a blind chat is not chosen by what it does not tell
+    found = [row for row in rows if agent in (None, row.agent) and terminal in (None, row.terminal)]
+    hidden = len(rows) - len(found)
+    emit(found, as_json, lambda _: _render_list(found, len(every) - hidden))
 
 
 @group.command(epilog=example("workbench conversations show last", "workbench conversations show 3f2a --nodes"))
@@ -88,7 +93,7 @@ def show(home: Home, conversation: str, nodes: bool, as_json: bool) -> None:
 def chats_(home: Home, as_json: bool) -> None:
     """List chats (conversations held side by side), newest first, with their names."""
     with connect(home, readonly=True) as record:
-        found = chats(record)
+        found = [replace(c, agents=tuple(map(unnamed, range(len(c.agents))))) if c.blind else c for c in chats(record)]
 
     def render(_: object) -> str:
         rows = [
@@ -179,8 +184,8 @@ group.add_command(review_command("conversation"))
 def _get(home: Home, wanted: str) -> tuple[ConversationRow, list[MessageRow]]:
     with connect(home, readonly=True) as record:
         found = get_conversation(record, find(record, "conversation", wanted))
-    assert found is not None, "find gives ids that are there"
-    return found
+        assert found is not None, "find gives ids that are there"
+        return veiled_talk(record, *found)
 
 
 def _when(at: float) -> str:

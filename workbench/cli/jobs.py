@@ -45,10 +45,23 @@ def list_(home: Home, kind: str | None, state: str | None, as_json: bool) -> Non
 def show(home: Home, job: str, as_json: bool) -> None:
     """Show one job: state, progress, settings, result, folder. JOB is an id or its beginning."""
     found = status(home, job)
-    args = read_job(found.folder).args
+    args: Mapping[str, Any] = read_job(found.folder).args
+    if _is_unnamed(home, found.id, args):
+        args = {**args, "agents": f"{len(args['agents'])}, named after the vote"}
     load = _server_load(found)
     data = {"status": found, "settings": read_settings(found.folder), "args": args, **({"load": load} if load else {})}
     emit(data, as_json, lambda _: _render_one(found, args, load))
+
+
+def _is_unnamed(home: Home, job: str, args: Mapping[str, Any]) -> bool:
+    """Whether it is a blind chat that waits for its vote."""
+    if not args.get("blind"):
+        return False
+    from workbench.store import connect
+    from workbench.store.blind import waits_for_vote
+
+    with connect(home, readonly=True) as record:
+        return waits_for_vote(record, job)
 
 
 def _server_load(job: JobStatus) -> Mapping[str, Any] | None:
@@ -133,6 +146,8 @@ def set_(
 def tail(home: Home, job: str, follow: bool, lines: int, as_json: bool) -> None:
     """Print a job's last events, one a line (with --json: one JSON object a line)."""
     folder = job_folder(home, job)
+    if _is_unnamed(home, folder.name, read_job(folder).args):
+        raise UserError("a blind chat: its events name the agents, so vote first (workbench chat --join JOB, /vote)")
     events, offset = newest(home, folder.name, lines)
     for event in events:
         _print_event(event, as_json)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, count
+from string import ascii_uppercase
 
+from workbench.agents.names import told_apart
 from workbench.store.rows import VoteRow
-
-_LEAST_NAME = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,33 +102,53 @@ def in_words(vote: VoteRow) -> str:
 
 
 def text(found: Votes, width: int = 0) -> str:
-    """A table for people; agents' names are cut where it would be wider than `width` cells (0: never)."""
+    """A table for people. Where agents' names would make it wider than `width` cells (0: never) it has letters for them,
+    and the names stand below."""
     from rich.cells import cell_len
 
     from workbench.text import clean_line
 
     if not found.n:
         return "no votes yet: `workbench chat A B --blind`, or B in the app's chat pane"
+    names = {agent: clean_line(name, 200) for agent, name in told_apart(s.agent for s in found.standings).items()}
     lines = [("agent", "won", "lost", "tie", "bad", "win rate (95%)", "Bradley-Terry (95%)")]
     for s in found.standings:
         rate = "–" if s.rate is None else f"{s.rate:.0%} {s.low:.0%}–{s.high:.0%}"
         strength = "–" if s.strength is None else f"{s.strength:+.2f}"
         if s.strength_low is not None:
             strength += f" {s.strength_low:+.2f} … {s.strength_high:+.2f}"
-        lines.append((clean_line(s.agent, 60), str(s.wins), str(s.losses), str(s.ties), str(s.bad), rate, strength))
+        lines.append((names[s.agent], str(s.wins), str(s.losses), str(s.ties), str(s.bad), rate, strength))
     widths = [max(cell_len(row[n]) for row in lines) for n in range(len(lines[0]))]
-    if width:
-        widths[0] = max(min(widths[0], width - sum(widths[1:]) - 2 * len(widths[1:])), _LEAST_NAME)
-    fitted = [[clean_line(row[0], widths[0]), *row[1:]] for row in lines]
+    legend: list[str] = []
+    if width and sum(widths) + 2 * (len(widths) - 1) > width:
+        legend = [f"{letter} = {name}" for letter, name in zip(_letters(), names.values(), strict=False)]
+        lines = [lines[0], *((letter, *row[1:]) for letter, row in zip(_letters(), lines[1:], strict=False))]
+        widths[0] = max(cell_len(row[0]) for row in lines)
     table = [
         "  ".join(cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in fitted
+        for row in lines
     ]
-    said = [f"  {clean_line(verdict, 120)}: {clean_line(note, 300)}" for verdict, note in found.notes[:20]]
+    said = [f"  {_briefly(verdict, names)}: {clean_line(note, 300)}" for verdict, note in found.notes[:20]]
     return "\n".join(
         [
             f"{found.n} vote{'s'[: found.n != 1]}, {found.blind} of them blind; a vote on n columns is n − 1 pairs",
             *table,
+            *legend,
             *(["notes:", *said] if said else []),
         ]
     )
+
+
+def _letters() -> Iterator[str]:
+    """A, B, … Z, A2, B2, …"""
+    for n in count():
+        yield f"{ascii_uppercase[n % 26]}{n // 26 + 1 if n >= 26 else ''}"
+
+
+def _briefly(words: str, names: Mapping[str, str]) -> str:
+    """The words with each agent's name as the table has it."""
+    from workbench.text import clean_line
+
+    for agent in sorted(names, key=len, reverse=True):
+        words = words.replace(agent, names[agent])
+    return clean_line(words, 200)

@@ -60,7 +60,7 @@ def short(number: float) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(number) >= size:
             return f"{number / (1e3 if letter == 'k' else size):.1f}{letter}"
-    return f"{number:.0f}"
+    return f"{number:z.0f}"
 
 
 def dollars(cost: float | None) -> str:
@@ -80,12 +80,6 @@ def place(path: Path) -> str:
         if path.is_relative_to(base):
             return f"{prefix}{path.relative_to(base)}"
     return str(path)
-
-
-def agent_name(name: str) -> str:
-    """An agent's name for a heading: of `URL#NAME` the name, of a folder its last part; the whole is in the record."""
-    kind, found, model = name.partition(":")
-    return f"{kind}:{model.rpartition('#')[2].rstrip('/').rsplit('/', 1)[-1]}" if found else name
 
 
 def percent(share: float | None) -> str:

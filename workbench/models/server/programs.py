@@ -112,15 +112,15 @@ def command_for(program: Program, serving: Serving) -> Command:
 
 
 def _vllm(serving: Serving) -> Command:
-    argv = (executable("vllm") or "vllm", "serve", str(serving.model), "--served-model-name", serving.name,
+    argv = [executable("vllm") or "vllm", "serve", str(serving.model), "--served-model-name", serving.name,
             "--host", serving.host, "--port", str(serving.port), "--dtype", serving.dtype,
-            "--enable-prefix-caching", "--enable-prompt-tokens-details")  # fmt: skip
+            "--enable-prefix-caching", "--enable-prompt-tokens-details"]  # fmt: skip
     token = {"VLLM_API_KEY": serving.token_file.read_text(encoding="utf-8")} if serving.token_file else {}
     device = {"CUDA_VISIBLE_DEVICES": serving.device} if serving.device is not None else {}
     cores = {"VLLM_CPU_OMP_THREADS_BIND": serving.cores} if serving.cores else {}
     if not gpus():  # a build for CPUs: without a word it takes nine tenths of the machine's memory, or does not start
-        argv += ("--kv-cache-memory-bytes", str(_CPU_CACHE))
-    return Command(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **device, **cores, **token})
+        argv += ["--kv-cache-memory-bytes", str(_CPU_CACHE)]
+    return Command(tuple(argv), {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **device, **cores, **token})
 
 
 def _llama_cpp(serving: Serving) -> Command:

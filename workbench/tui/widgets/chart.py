@@ -60,7 +60,7 @@ def _range(values: list[float], floor: float | None, ceiling: float | None) -> t
 def _label(value: float, spread: float) -> str:
     if abs(value) >= 10_000:
         return short(value)
-    return f"{value:.{max(0, min(3, 1 - math.floor(math.log10(spread)))) if spread > 0 else 1}f}"
+    return f"{value:z.{max(0, min(3, 1 - math.floor(math.log10(spread)))) if spread > 0 else 1}f}"
 
 
 def plot(
@@ -162,7 +162,7 @@ class Chart(Toned):
             spans: list[Span] = [(title, "strong")] if title else []
             for s in named:
                 spans += [(f"{'  ' if spans else ''}{s.mark or '─'} ", s.tone)]
-                spans += [(f"{s.name} ", "dim"), (f"{s.points[-1][1]:.3g}", s.tone)][not with_names :]
+                spans += [(f"{s.name} ", "dim"), (f"{s.points[-1][1]:z.3g}", s.tone)][not with_names :]
             return tuple(spans)
 
         wide = (said(self.title, True), said("", True), said(self.title, False))

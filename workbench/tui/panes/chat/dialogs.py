@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from workbench.agents.live_client import MOST_AGENTS
+from workbench.agents.names import brief_name
 from workbench.store.rows import ChatRow
-from workbench.tui.format import agent_name
 from workbench.tui.panes.chat import offers, view
 from workbench.tui.widgets.safe import SafeText, Span, line
 from workbench.tui.widgets.table import Column, ListSource, Row, VirtualTable
@@ -60,7 +60,7 @@ class AgentsScreen(ModalScreen[tuple[str, ...]]):
         rows: list[Row] = []
         for agent in self._offered:
             at = self._chosen.index(agent) + 1 if agent in self._chosen else 0
-            short = agent_name(agent)
+            short = brief_name(agent)
             number: Span = (str(at) if at else "·", "key" if at else "dim")
             full = "" if short == agent else agent.partition(":")[2]
             rows.append(Row(agent, (number, (short, "strong" if at else "plain"), (full, "dim"))))

@@ -54,6 +54,8 @@ class Wrapper:
         if words := failure(column, masked=masked):
             last += [((BAR, "bad"), (row, "bad")) for row in wrap(f"✗ {words}", width - 1)]
             last.append(((BAR, "bad"), ("r", "key"), (" asks again", "dim")))
+        for text in column.waits:
+            last += [((BAR, "warn"), (row, "dim")) for row in wrap(f"{clean(text)} (not said yet)", width - 1)]
         if column.ended_by:
             end = ENDS.get(column.ended_by, f"ended: {column.ended_by}")
             where = f" ({column.at})" if column.at and not masked else ""

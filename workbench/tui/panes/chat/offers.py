@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from workbench.agents.names import brief_name
 from workbench.dialogue.model import Scenario
 from workbench.dialogue.scenarios import expected_terminal
 from workbench.errors import UserError
@@ -16,7 +17,7 @@ from workbench.store.runs import runs
 from workbench.store.scenarios import scenarios
 from workbench.store.workflows import get_workflow
 from workbench.tui.effects import reader
-from workbench.tui.format import agent_name, ago
+from workbench.tui.format import ago
 from workbench.tui.widgets.table import Row
 from workbench.workflow.load import load_workflow
 from workbench.workflow.model import Workflow
@@ -93,7 +94,7 @@ def earlier(home: Home) -> list[ChatRow]:
 
 def chat_row(chat: ChatRow) -> Row:
     """A line of the list of earlier conversations."""
-    agents = "blind" if chat.blind else ", ".join(map(agent_name, chat.agents))
+    agents = "blind" if chat.blind else ", ".join(map(brief_name, chat.agents))
     state = ("open", "accent") if chat.open else ("ended", "dim")
     return Row(chat.job, ((chat.name or "–", "strong"), agents, str(chat.messages), state, (ago(chat.created), "dim")))
 

@@ -9,14 +9,14 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.agents.live_client import draw_scenario, launch_chat, with_persona
+from workbench.agents.names import brief_name
 from workbench.store.rows import ChatRow
 from workbench.tui import state as states
-from workbench.tui.format import agent_name
 from workbench.tui.panes.chat import offers, session, view
 from workbench.tui.panes.chat.board import Board, Heads
 from workbench.tui.panes.chat.dialogs import AgentsScreen, EarlierScreen, ScenarioScreen, VoteScreen, WordsScreen
 from workbench.tui.panes.chat.map import WIDTH, Map
-from workbench.tui.panes.chat.talking import Order, Talking
+from workbench.tui.panes.chat.talking import Order, Talking, go_on
 from workbench.tui.state import ChatState
 from workbench.tui.widgets.safe import Line, SafeText, Span
 from workbench.workflow.model import Workflow
@@ -133,7 +133,7 @@ class ChatPane(Talking):
         empty.display = not talk.columns
         empty.put(self._invitation(state))
         notice = self.query_one("#chat-notice", SafeText)
-        words = self._notice()
+        words = view.notice(talk, speed=self._speed, chosen=self._chosen, gone=self._gone)
         notice.display = bool(words)
         notice.put(words)
         box = self.query_one("#chat-input", Input)
@@ -171,13 +171,13 @@ class ChatPane(Talking):
 
     def _invitation(self, state: ChatState) -> Line:
         if state.session or self._session:
-            names = ", ".join(map(agent_name, state.agents)) or "a conversation"
+            names = ", ".join(map(brief_name, state.agents)) or "a conversation"
             return (("starting ", "dim"), (names, "plain"), (" …", "dim"))
         if state.agents:
             again: list[Span] = [
                 ("n", "key"),
                 (" talks to ", "plain"),
-                (", ".join(map(agent_name, state.agents)), "dim"),
+                (", ".join(map(brief_name, state.agents)), "dim"),
             ]
             return (
                 *again,
@@ -187,7 +187,7 @@ class ChatPane(Talking):
                 (" opens an earlier one", "plain"),
             )
         if len(self._offers.agents) > 1:
-            few = ", ".join(map(agent_name, self._offers.agents[:4]))
+            few = ", ".join(map(brief_name, self._offers.agents[:4]))
             return (
                 ("a", "key"), (" chooses the agents to talk to: ", "plain"), (few, "dim"),
                 ("   o", "key"), (" opens an earlier conversation", "plain"),
@@ -196,26 +196,6 @@ class ChatPane(Talking):
             ("nobody to talk to yet: ", "dim"), ("workbench demo", "strong"), (" compiles an agent, or ", "dim"),
             ("a", "key"), (" names one", "dim"),
         )  # fmt: skip
-
-    def _notice(self) -> Line:
-        """One line over the input while something unusual is the case."""
-        talk = self.talk
-        if self._speed is not None:
-            speed = "paused" if not self._speed else f"{self._speed:g}× its own timing"
-            return (("REPLAY", "warn"), (f" {speed}, no model is asked   ", "plain"), ("+ -", "key"), (" speed   ", "dim"),
-                    ("P", "key"), (" stops", "dim"))  # fmt: skip
-        if talk.masked:
-            over = talk.columns and not talk.listening
-            return (
-                ("blind", "warn"),
-                (" all have ended: " if over else " names and figures come after your vote: ", "plain"),
-                ("v", "key"), (" votes", "dim"),
-            )  # fmt: skip
-        if self._chosen is not None:
-            return ((f"message {self._chosen + 1}", "strong"), ("  ", "dim"), ("e", "key"), (" say anew  ", "dim"),
-                    ("b", "key"), (" branch after it  ", "dim"), ("r", "key"), (" retry from it  ", "dim"),
-                    ("]", "key"), (" to the end", "dim"))  # fmt: skip
-        return ()
 
     def on_resize(self) -> None:
         """Columns by width."""
@@ -233,7 +213,8 @@ class ChatPane(Talking):
         if not self._session:
             self.shell.say("nobody to hear it: n begins a conversation", tone="warn")
         elif not text:
-            self._retry_failed()
+            if not self._retry_failed() and self._gone and view.undone(self.talk):
+                self._send(go_on)
         elif self._is_heard():
             message.input.value = ""
             self._send(lambda client: client.say(text, to))

@@ -14,6 +14,10 @@ from workbench.tui.panes.chat import session, view
 Order = Callable[[LiveClient], Awaitable[None]]
 
 
+async def go_on(client: LiveClient) -> None:
+    """Nothing to say: a process that is started again does by itself what was left to do."""
+
+
 class Talking(Pane):
     """A pane that holds one conversation at a time as `talk`, and is told by `changed` whenever that is another."""
 
@@ -30,6 +34,8 @@ class Talking(Pane):
         """The number of the message that is chosen."""
         self._speed: float | None = None
         """Of a replay; None when none runs."""
+        self._gone = False
+        """Whether its process has gone: nothing more comes before somebody speaks."""
         self._sending = asyncio.Lock()
 
     def changed(self) -> None:
@@ -39,6 +45,7 @@ class Talking(Pane):
     def _forget(self) -> None:
         self.talk, self._session = view.Talk(), None
         self._to = self._chosen = self._speed = None
+        self._gone = False
 
     def _join(self, job: str) -> None:
         self._forget()
@@ -47,6 +54,7 @@ class Talking(Pane):
 
     def _listen(self, events: AsyncIterator[session.Event]) -> None:
         """Show events as they come, instead of those that came before."""
+        self._gone = False
         work = partial(self._take, events)  # not a coroutine yet: one that is replaced at once would never be awaited
         self.run_worker(work, group="chat", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
 
@@ -58,6 +66,7 @@ class Talking(Pane):
                     self.shell.say(str(event["error"]), tone="warn")
                 self.talk = view.fold(self.talk, event)
                 self.changed()
+            self._gone = self._session is held and self._speed is None
         except UserError as error:
             self.shell.say(str(error), tone="bad")
         finally:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from workbench.agents.names import told_apart
 from workbench.text import clean_line
-from workbench.tui.format import agent_name, dollars, duration, short
+from workbench.tui.format import dollars, duration, short
 from workbench.tui.widgets.safe import Line, Span
 
 FULL_COLUMNS = ((160, 4), (120, 3), (80, 2), (0, 1))
@@ -43,6 +44,8 @@ class Column:
     said: tuple[Said, ...] = ()
     reply: str = ""
     state: str = "ready"
+    waits: tuple[str, ...] = ()
+    """What somebody has said to it and it has not heard yet."""
     queued: int = 0
     auto: int = 0
     totals: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +107,9 @@ class Talk:
 
     def name(self, column: Column) -> str:
         """What a column is called on the screen."""
-        return f"agent {column.letter}" if self.masked else agent_name(column.agent)
+        if self.masked:
+            return f"agent {column.letter}"
+        return told_apart(c.agent for c in self.columns).get(column.agent, column.agent)
 
 
 def fold(talk: Talk, event: Mapping[str, Any]) -> Talk:
@@ -131,8 +136,11 @@ def _column(column: Column, event: Mapping[str, Any]) -> Column:
     if kind == "chunk":
         passing = tuple(map(str, event.get("nodes") or ()))
         return replace(column, reply=column.reply + text, at=passing[-1] if passing else column.at)
+    if kind == "queued":
+        return replace(column, waits=(*column.waits, text))
     if kind == "said":
         by = str(event.get("by") or "human")
+        column = replace(column, waits=column.waits[by == "human" :])
         return replace(column, said=(*column.said[:idx], Said("user", text, by)), reply="", error="")
     if kind == "turn":
         said = column.said
@@ -144,6 +152,7 @@ def _column(column: Column, event: Mapping[str, Any]) -> Column:
     if kind == "branch":
         return replace(
             column, said=column.said[:idx], reply="", error="", ended_by="", state="ready", walk=(), edges=(), at="",
+            waits=(),
         )  # fmt: skip
     if kind == "state":
         state, error = str(event.get("state", column.state)), clean_line(str(event.get("error") or ""))
@@ -154,6 +163,7 @@ def _column(column: Column, event: Mapping[str, Any]) -> Column:
         reply = column.reply if goes_on or state == "failed" else ""
         return replace(
             column, state=state, error=error, ended_by=ended, reply=reply, queued=int(event.get("queued") or 0),
+            waits=() if state == "ended" else column.waits,
             auto=int(event.get("auto") or 0), diverged=column.diverged or bool(event.get("diverged")),
         )  # fmt: skip
     return column
@@ -289,6 +299,40 @@ def strip(talk: Talk, column: Column) -> Line:
 def side_by_side(width: int) -> int:
     """How many columns fit."""
     return next(columns for least, columns in FULL_COLUMNS if width >= least)
+
+
+def undone(talk: Talk) -> str:
+    """What a process that is gone has left undone, in words: messages not said, replies not given; "" for nothing."""
+    waiting = max((len(c.waits) for c in talk.columns), default=0)
+    owing = "".join(c.letter for c in talk.columns if c.state == "answering")
+    parts = [
+        f"{waiting} message{'s'[: waiting != 1]} not said yet" if waiting else "",
+        f"{owing} to reply" if owing else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def notice(talk: Talk, *, speed: float | None, chosen: int | None, gone: bool) -> Line:
+    """One line over the input while something unusual is the case: a replay's `speed`, a message that is `chosen`, a
+    process that is `gone` before all was said."""
+    if speed is not None:
+        pace = "paused" if not speed else f"{speed:g}× its own timing"
+        return (("REPLAY", "warn"), (f" {pace}, no model is asked   ", "plain"), ("+ -", "key"), (" speed   ", "dim"),
+                ("P", "key"), (" stops", "dim"))  # fmt: skip
+    if gone and (left := undone(talk)):
+        return (("its process is gone", "warn"), (f" ({left}): ", "plain"), ("⏎", "key"), (" goes on", "dim"))
+    if talk.masked:
+        over = talk.columns and not talk.listening
+        return (
+            ("blind", "warn"),
+            (" all have ended: " if over else " names and figures come after your vote: ", "plain"),
+            ("v", "key"), (" votes", "dim"),
+        )  # fmt: skip
+    if chosen is not None:
+        return ((f"message {chosen + 1}", "strong"), ("  ", "dim"), ("e", "key"), (" say anew  ", "dim"),
+                ("b", "key"), (" branch after it  ", "dim"), ("r", "key"), (" retry from it  ", "dim"),
+                ("]", "key"), (" to the end", "dim"))  # fmt: skip
+    return ()
 
 
 def whom(talk: Talk, to: int | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from workbench.agents.names import brief_name
 from workbench.evaluation.sections import mark
 from workbench.evaluation.words import FIGURES, TITLES, agents_in_order, criteria_of, judge_on, plain_name, planned_of
 from workbench.home import Home
@@ -17,7 +18,7 @@ from workbench.store.verdicts import score_summary
 from workbench.store.workflows import get_workflow
 from workbench.text import clean_line
 from workbench.tui.effects import reader
-from workbench.tui.format import agent_name, ago, short
+from workbench.tui.format import ago, short
 from workbench.tui.widgets.safe import Line, Span, line
 from workbench.tui.widgets.table import Row
 
@@ -321,4 +322,4 @@ def measure_of(row_id: str) -> tuple[str, str]:
 
 def columns_of(conditions: Sequence[str]) -> list[str]:
     """Column titles: condition names, cleaned."""
-    return [clean_line(agent_name(condition), 40) for condition in conditions]
+    return [clean_line(brief_name(condition), 40) for condition in conditions]
