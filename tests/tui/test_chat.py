@@ -310,7 +310,7 @@ async def test_what_waited_when_the_process_died_is_shown_as_unsaid_and_one_key_
             await until(
                 pilot, lambda: "its process is gone (1 message not said yet, A to reply): ⏎" in screen_text(app)
             )
-            assert "I would like to know more. (not said yet)" in screen_text(app)
+            await until(pilot, lambda: "I would like to know more. (not said yet)" in screen_text(app))
             await pilot.press("i", "enter")
             await until(pilot, lambda: server.received)
             server.turn(0, "half a reply")
