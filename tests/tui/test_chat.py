@@ -16,14 +16,17 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests.fakes.record import START
 from tests.tui.conftest import press, screen_text, until
 from tests.tui.live_server import JOB, LiveServer
 from workbench.agents.live_client import LiveClient
 from workbench.agents.names import brief_name
 from workbench.home import Home
+from workbench.store.rows import ChatRow
 from workbench.tui.panes.chat import servers, session, view
 from workbench.tui.panes.chat.board import Board
 from workbench.tui.panes.chat.dialogs import AgentsScreen
+from workbench.tui.panes.chat.invitation import invitation
 from workbench.tui.panes.chat.layout import Wrapper, changed, message_rows, shares
 from workbench.tui.panes.chat.map import map_lines
 from workbench.tui.panes.chat.screen import REDRAW
@@ -57,6 +60,28 @@ def said(column: int, idx: int, text: str) -> dict[str, Any]:
 def turn(column: int, idx: int, text: str) -> dict[str, Any]:
     usage = {"input": 1, "output": 1, "cache_read": 0, "cache_write": 0}
     return {"type": "turn", "column": column, "idx": idx, "text": text, "usage": usage, "calls": 1, "cost": 0.0}
+
+
+def test_the_empty_pane_says_what_to_press_who_is_here_and_what_was_said_last() -> None:
+    def shown(**state: Any) -> str:
+        talks = [
+            ChatRow("1" * 16, "the good one", FOUR[:2], "travel_booking", 7, open=False, blind=False, created=START),
+            ChatRow("2" * 16, "", FOUR[2:], "travel_booking", 1, open=True, blind=True, created=START),
+        ]
+        lines = invitation(ChatState(**state), (*FOUR, *"5678"), talks, "travel_booking")
+        assert all(width_of(said) <= 78 for said in lines)
+        return "\n".join("".join(text for text, _ in said) for said in lines)
+
+    first = shown()
+    assert "a  chooses the agents" in first
+    assert "a user of travel_booking" in first
+    assert "compiled:a      the procedure is in its weights" in first
+    assert "and 2 more: a shows all" in first
+    assert "7 messages  the good one  compiled:a, orchestrated:b" in first
+    assert "1 message  blind" in first  # and no names: there was no vote
+    assert "n  talks to oracle" in shown(agents=("oracle",))
+    unread = invitation(ChatState(("oracle",)), (), (), "")
+    assert not any("Agents here" in text for said in unread for text, _ in said)
 
 
 async def test_every_key_is_handled_while_four_columns_stream(home: Home) -> None:

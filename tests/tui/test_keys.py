@@ -160,6 +160,19 @@ def test_the_nearest_open_place_goes_round_once(count: int, data: st.DataObject)
     assert found == next((n for n in steps if n in free), None)
 
 
+async def test_keys_in_one_burst_with_a_pane_s_number_reach_that_pane(app: Workbench) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        for keys in (("2", "slash", *"to"), ("5", "2", "slash", "3")):
+            for key in keys:
+                app.post_message(events.Key(key, "/" if key == "slash" else key))
+            await settle(pilot)
+            await press(pilot, "escape")
+        assert app.query_one("#dialogues-filter", Input).value == "to3"
+        assert app.state.pane == "dialogues"
+        assert app.state.workflows.filter == ""
+
+
 async def test_keys_in_one_burst_reach_the_input_that_the_first_one_opens(app: Workbench, home: Home) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pty
 import threading
 from pathlib import Path
 
 import pytest
+from rich.color import Color, ColorSystem
 from textual.pilot import Pilot
 
 from tests.tui.conftest import screen_text, settle
+from workbench import tui
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.settings import Config
-from workbench.tui import actions
+from workbench.tui import actions, theme
 from workbench.tui.link import is_slow, round_trip
 from workbench.tui.plain import to_ascii
 from workbench.tui.shell import Workbench
@@ -50,6 +53,18 @@ def test_every_mark_has_an_ascii_letter_of_one_cell() -> None:
     assert to_ascii("Zürich 東京") == "Zürich 東京"
 
 
+def test_no_mark_of_ours_is_without_its_letter() -> None:
+    files = [*Path(tui.__file__).parent.rglob("*.py")]
+    said = [
+        node.value for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)
+    ]
+    marks = {
+        mark for text in said if isinstance(text, str) for mark in text if not mark.isascii() and mark.isprintable()
+    }
+    assert {"▸", "⚑", "✱"} <= marks
+    assert not [mark for mark in marks if not mark.isalpha() and not to_ascii(mark).isascii()]
+
+
 @pytest.mark.parametrize("pane", actions.PANES)
 async def test_no_pane_draws_anything_but_ascii_when_asked(
     home: Home, monkeypatch: pytest.MonkeyPatch, pane: str
@@ -67,6 +82,19 @@ async def _open(pilot: Pilot[int], app: Workbench, pane: str) -> None:
     await settle(pilot)
     await app.open_pane(pane)
     await settle(pilot)
+
+
+@pytest.mark.parametrize("face", [0, 1])
+def test_sixteen_colours_keep_apart_what_the_full_faces_keep_apart(face: int) -> None:
+    soft, few = theme.THEMES[face], theme.FEW_COLOURS[face]
+    assert (soft.name, soft.dark, soft.variables.keys()) == (few.name, few.dark, few.variables.keys())
+
+    def sent(name: str) -> int | None:
+        colour = getattr(few, name, None) or few.variables[name]
+        return Color.parse(colour).downgrade(ColorSystem.STANDARD).number
+
+    names = ("foreground", "background", "muted", "agent", "user", "success", "error", "cursor", "cursor-blurred")
+    assert len({sent(name) for name in names}) == len(names)
 
 
 def test_an_unknown_theme_is_refused_with_the_known_ones(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from workbench.home import Home
 from workbench.store import connect
 from workbench.store.dialogues import put_dialogues
 from workbench.store.reviews import reviews
-from workbench.store.rows import DialogueEntry
+from workbench.store.rows import DialogueEntry, WorkflowRow
+from workbench.store.workflows import put_workflow
 from workbench.tui import state as states
 from workbench.tui.shell import Workbench
 from workbench.tui.state import AppState, ChatState
@@ -32,12 +34,53 @@ async def test_digits_open_panes_and_every_pane_reads_the_record(app: Workbench)
         for key, words in (
             ("2", "60 · 6 reviewed"),
             ("3", "✓ done"),
-            ("4", "a chooses"),
+            ("4", "a  chooses"),
             ("5", "sample-comparison"),
             ("1", "Paths"),
         ):
             await press(pilot, key)
             assert words in screen_text(app)
+
+
+async def test_the_part_with_the_focus_has_a_raised_heading_from_the_first_frame_on(app: Workbench) -> None:
+    def raised() -> list[str | None]:
+        return [heading.parent.id for heading in app.pane.query(".heading.-here") if heading.parent]
+
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert raised() == ["workflows-top"]
+        await press(pilot, "p")
+        assert raised() == ["workflows-graph"]
+        await press(pilot, "2")
+        assert raised() == ["dialogues-left"]
+
+
+async def test_the_workflow_is_a_column_where_there_are_several_and_room(app: Workbench, home: Home) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "2")
+        assert "workflow" not in screen_text(app).splitlines()[2]
+        other = replace(sample_dialogue(990), workflow_id="e" * 16)
+        with connect(home) as rec:
+            put_workflow(rec, WorkflowRow("e" * 16, "another", "Another", "{}", None, START))
+            put_dialogues(
+                rec, [DialogueEntry(replace(other, scenario=replace(other.scenario, workflow_id="e" * 16)), 990)]
+            )
+        await press(pilot, "full_stop", "end")
+        assert "workflow" in screen_text(app).splitlines()[2]
+        assert "another" in screen_text(app)
+        assert " sample " in screen_text(app)
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert "workflow" not in screen_text(app).splitlines()[2]
+
+
+async def test_a_copy_says_whole_at_80_columns_where_it_lies(app: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMUX", "/tmp/tmux,1,0")
+    monkeypatch.chdir("/")
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2", "y")
+        notice = screen_text(app).splitlines()[-2].strip()
+        assert notice == "✓ copied (tmux: if set-clipboard is on); also in …/runs/state/copied.txt"
 
 
 async def test_digits_are_text_in_an_input_and_the_chord_goes_on_working(app: Workbench) -> None:

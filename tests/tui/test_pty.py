@@ -233,8 +233,12 @@ def test_few_colours_are_enough(start: Start, environment: dict[str, str]) -> No
     terminal = start(**environment, COLORTERM="")
     terminal.until(b"Hello, where would")
     assert b"38;2;" not in terminal.seen  # no true colour is sent to a terminal that has none
-    if "NO_COLOR" in environment:  # black, white and the greys between
-        codes = {int(n) for found in re.findall(rb"\x1b\[([\d;]+)m", terminal.seen) for n in found.split(b";")}
+    codes = {int(n) for found in re.findall(rb"\x1b\[([\d;]+)m", terminal.seen) for n in found.split(b";")}
+    if (
+        "NO_COLOR" not in environment
+    ):  # cyan and yellow for who speaks, green for what is well, and not grey for all of them
+        assert {96, 93, 92} <= codes
+    else:  # black, white and the greys between
         assert not codes & {n for base in (30, 40, 90, 100) for n in range(base + 1, base + 7)}
 
 

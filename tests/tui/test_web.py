@@ -15,7 +15,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import pyte
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from click.testing import CliRunner
@@ -29,6 +31,18 @@ from workbench.tui.web import free_port
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DEADLINE = 60.0
+PRIVATE = re.compile(rb"\x1b\[[<>=?][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p")
+"""Sequences that ask a terminal or set its modes, which the reader of the tests would print."""
+ROWS = """(() => {
+  const layer = document.querySelector('.xterm-text-layer'), height = 18
+  if (!layer || !layer.width) return []
+  const pixels = new Int32Array(layer.getContext('2d').getImageData(0, 0, layer.width, layer.height).data.buffer)
+  const rows = Array(Math.floor(layer.height / height)).fill(0)
+  for (const [i] of rows.entries())
+    for (const pixel of pixels.subarray(i * height * layer.width, (i + 1) * height * layer.width))
+      rows[i] = (Math.imul(rows[i], 31) + pixel) | 0
+  return rows
+})()"""
 
 
 @pytest.fixture
@@ -83,13 +97,22 @@ class Browser:
     def __init__(self, line: ClientWebSocketResponse) -> None:
         self._line = line
         self._number = 0
+        self._shown = pyte.Screen(1, 1)
+        self._stream = pyte.ByteStream(self._shown)
 
     async def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and return its answer."""
+        """Send a command and return its answer; what the page received meanwhile is read too."""
         self._number += 1
         await self._line.send_json({"id": self._number, "method": method, "params": parameters})
         while (answer := await self._line.receive_json(timeout=DEADLINE)).get("id") != self._number:
-            pass
+            if answer.get("method") == "Network.webSocketCreated":
+                size = parse_qs(urlsplit(answer["params"]["url"]).query)
+                self._shown.resize(int(size["height"][0]), int(size["width"][0]))
+                self._shown.reset()
+            if answer.get("method") == "Network.webSocketFrameReceived":
+                frame = answer["params"]["response"]
+                if frame["opcode"] == WSMsgType.BINARY:
+                    self._stream.feed(PRIVATE.sub(b"", base64.b64decode(frame["payloadData"])))
         assert "error" not in answer, answer
         found: dict[str, Any] = answer["result"]
         return found
@@ -98,21 +121,48 @@ class Browser:
         """What an expression is on the page."""
         return (await self.ask("Runtime.evaluate", expression=code, returnByValue=True))["result"].get("value")
 
-    async def key(self, key: str) -> None:
-        """Press a key of one letter."""
-        code = ord(key.upper())
-        await self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, text=key, windowsVirtualKeyCode=code)
+    async def open(self, address: str) -> None:
+        """Go to an address and listen to what the page is sent."""
+        await self.ask("Network.enable")
+        await self.ask("Page.navigate", url=address)
+
+    async def key(self, key: str, text: str | None = None) -> None:
+        """Press a key where the focus is: a letter, or a named one with the text that it types."""
+        code = ord(text or key.upper())
+        await self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, text=text or key, windowsVirtualKeyCode=code)
         await self.ask("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
-    async def picture(self, file: Path) -> int:
-        """Save what it shows as PNG; the bytes."""
-        return file.write_bytes(base64.b64decode((await self.ask("Page.captureScreenshot"))["data"]))
+    async def rows(self) -> list[int]:
+        """A number for the pixels of every row of cells, as the page paints them."""
+        found: list[int] = await self.value(ROWS)
+        return found
+
+    async def until(self, words: str) -> list[int]:
+        """Wait until the page was sent a screen with these words and no longer changes; its rows as painted."""
+        before: list[list[int]] = []
+
+        async def still() -> bool:
+            before.append(await self.rows())
+            return words in self.text and len(before) > 8 and all(rows == before[-1] for rows in before[-8:])
+
+        await soon(still)
+        return before[-1]
+
+    @property
+    def text(self) -> str:
+        """What the page was sent, as lines of text."""
+        return "\n".join(self._shown.display)
+
+    async def picture(self, file: Path) -> None:
+        """Save what it shows as PNG."""
+        file.write_bytes(base64.b64decode((await self.ask("Page.captureScreenshot"))["data"]))
 
 
 @pytest.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
     profile = tmp_path / "profile"
-    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--window-size=1200,800",
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+               "--disable-background-networking", "--disable-component-update", "--window-size=1200,800",
                "--remote-debugging-port=0", "--remote-allow-origins=*", f"--user-data-dir={profile}", "about:blank")  # fmt: skip
     with subprocess.Popen([str(CHROMIUM), *options], stderr=subprocess.DEVNULL) as process:
         try:
@@ -138,22 +188,32 @@ async def soon(condition: Callable[[], Any]) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-async def test_a_browser_shows_the_app_and_passes_keys_on(
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)")
+async def test_a_browser_shows_the_app_and_what_keys_do_to_it(
     address: str, browser: Browser, home: Home, tmp_path: Path
 ) -> None:
-    await browser.ask("Page.navigate", url=address)
-    await soon(lambda: browser.value("!!document.querySelector('.-first-byte') && !!document.querySelector('.xterm')"))
-    await browser.value("document.querySelector('textarea').focus()")
-    first = await browser.picture(tmp_path / "first.png")
-    await browser.key("5")
-    await soon(lambda: _differs(browser, tmp_path / "results.png", first))
+    await browser.open(address)
+    workflows = await browser.until("[1 Workflows]")
+    await browser.picture(tmp_path / "1-workflows.png")
+    await browser.key("2")  # without a click: the page has the keyboard from the start
+    dialogues = await browser.until("[2 Dialogues]")
+    await browser.picture(tmp_path / "2-dialogues.png")
+    assert sum(a != b for a, b in zip(workflows, dialogues, strict=True)) > len(workflows) // 2  # painted anew
+    await browser.key("?")
+    helped = await browser.until("filter and search")
+    await browser.picture(tmp_path / "3-help.png")
+    assert sum(a != b for a, b in zip(dialogues, helped, strict=True)) > len(dialogues) // 2
+    await browser.key("Escape", "\x1b")
+    assert await browser.until("Hello, where") == dialogues  # the very picture that was there before
+    await browser.key("1")
+    again = await browser.until("[1 Workflows]")
+    await browser.picture(tmp_path / "4-again.png")
+    assert again == workflows
+    await browser.key("2")
     await browser.key("q")
-    await soon(lambda: states.load(home.state / "tui.json").pane == "results")  # the app itself saw both keys
-
-
-async def _differs(browser: Browser, file: Path, size: int) -> bool:
-    return await browser.picture(file) != size
+    await soon(lambda: states.load(home.state / "tui.json").pane == "dialogues")
+    await soon(lambda: browser.value("document.body.classList.contains('-closed')"))
+    assert await browser.value("document.querySelector('.closed-dialog').checkVisibility()")
 
 
 @pytest.mark.parametrize("pane", ["workflows", "results"])

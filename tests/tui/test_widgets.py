@@ -80,6 +80,20 @@ def test_bubbles_fit_any_width(said: str, width: int) -> None:
     assert all(width_of(row) <= width for row in rows_of(bubble, width))
 
 
+async def test_what_does_not_fit_goes_on_under_the_words_and_not_under_the_key() -> None:
+    class Keys(App[None]):
+        def get_theme_variable_defaults(self) -> dict[str, str]:
+            return meanings(self.current_theme)
+
+        def compose(self) -> ComposeResult:
+            yield SafeText(line(("  k ", "key"), "one two three"), hanging=True)
+
+    app = Keys()
+    async with app.run_test(size=(12, 4)):
+        rows = [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
+        assert rows[:3] == ["  k one two", "    three", ""]
+
+
 class Trillion:
     """More rows than anyone can hold."""
 

@@ -188,7 +188,7 @@ def _terminal(_: Home) -> Iterator[Finding]:
     elif name in ("", "dumb"):
         yield Finding("WD060", "terminal", "warning", f"TERM={name or '(unset)'}", "the app needs a real terminal")
     else:
-        columns, lines = shutil.get_terminal_size()
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())  # and not what an exported COLUMNS or LINES says
         large = columns >= SMALLEST_TERMINAL[0] and lines >= SMALLEST_TERMINAL[1]
         yield Finding("WD060", "terminal", "ok" if large else "warning", f"{name}, {columns}×{lines}",
                       "" if large else "the app wants at least 80×24")  # fmt: skip

@@ -26,5 +26,13 @@ def workflows(rec: Record) -> list[WorkflowRow]:
     return [_workflow(row) for row in rec.query("SELECT * FROM workflows ORDER BY created DESC, rowid DESC")]
 
 
+def dialogue_workflows(rec: Record) -> dict[str, str]:
+    """The names of the workflows that there are dialogues of, by id."""
+    rows = rec.query(
+        "SELECT id, name FROM workflows w WHERE EXISTS (SELECT 1 FROM dialogues d WHERE d.workflow_id = w.id)"
+    )
+    return {row["id"]: row["name"] for row in rows}
+
+
 def _workflow(row: Row) -> WorkflowRow:
     return WorkflowRow(row["id"], row["name"], row["title"], row["canonical"], row["source"], row["created"])

@@ -32,6 +32,8 @@ def run(
         slow_link = is_slow(os.environ.get("WORKBENCH_SLOW_LINK") or "auto")
     if slow_link:
         os.environ["TEXTUAL_FPS"] = "10"
+    from rich.console import Console
+
     from workbench.tui import actions
 
     actions.remap(read_config())  # before the panes are imported: their bindings are made from the registry
@@ -41,7 +43,14 @@ def run(
     os.umask(umask_in(home.make().root))  # what the app writes (exports, pictures) is as private as its home
     is_first = not (follow or chat or home.database.exists())
     banner = banner or banner_of(home)
-    app = Workbench(home.make(), follow=follow, slow=slow_link, banner=banner, welcome=is_first)
+    app = Workbench(
+        home.make(),
+        follow=follow,
+        slow=slow_link,
+        banner=banner,
+        welcome=is_first,
+        few_colours=Console().color_system == "standard",
+    )
     if chat:
         app.state = replace(app.state, chat=ChatState(session=chat))
     app.run(mouse=not slow_link)

@@ -12,7 +12,6 @@ from textual.widget import Widget
 
 from workbench.tui import format as formats
 from workbench.tui.actions import Action, allowed
-from workbench.tui.format import place
 from workbench.tui.state import AppState
 from workbench.tui.theme import DARK, LIGHT
 from workbench.tui.watch import Changed
@@ -21,6 +20,10 @@ from workbench.tui.widgets.scrolling import ScrolledText
 if TYPE_CHECKING:
     from workbench.tui.jump import Jump
     from workbench.tui.shell import Workbench
+
+
+MOST_PLACE = 28
+"""Cells for a file's place in a notice, so that it is whole at 80 columns."""
 
 
 class Commands(App[int], inherit_bindings=False):
@@ -114,14 +117,14 @@ class Commands(App[int], inherit_bindings=False):
         self.copy_to_clipboard(text)
         file = self.home.state / "copied.txt"
         file.write_text(text, "utf-8")
-        trap = " (tmux: only with set-clipboard on)" if os.environ.get("TMUX") else ""
-        self.say(f"copied{trap}; also in {place(file)}", tone="good")
+        trap = " (tmux: if set-clipboard is on)" if os.environ.get("TMUX") else ""
+        self.say(f"copied{trap}; also in {formats.place(file, MOST_PLACE)}", tone="good")
 
     def action_screenshot_file(self: Workbench) -> None:  # type: ignore[misc]
         """Save the screen as a picture."""
         file = self.home.state / f"screen-{time.strftime('%Y%m%d-%H%M%S')}.svg"
         self.save_screenshot(file.name, str(file.parent))
-        self.say(f"saved {place(file)}", tone="good")
+        self.say(f"saved {formats.place(file)}", tone="good")
 
     async def action_quit(self: Workbench) -> None:  # type: ignore[misc]
         """Leave; jobs go on."""

@@ -74,12 +74,14 @@ def dollars(cost: float | None) -> str:
     return f"${cost:.4f}" if cost < 0.1 else f"${cost:,.2f}"
 
 
-def place(path: Path) -> str:
-    """A path as people say it: from the current folder, else from their own, else whole."""
+def place(path: Path, most: int = 0) -> str:
+    """A path as people say it: from the current folder, else from their own, else whole; of one longer than `most` the end."""
+    words = str(path)
     for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
         if path.is_relative_to(base):
-            return f"{prefix}{path.relative_to(base)}"
-    return str(path)
+            words = f"{prefix}{path.relative_to(base)}"
+            break
+    return words if not most or len(words) <= most else "/".join(("…", *path.parts[-3:]))
 
 
 def percent(share: float | None) -> str:

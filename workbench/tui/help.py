@@ -50,4 +50,5 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """One scrolling page."""
         with VerticalScroll(classes="dialog"):
-            yield SafeText(self._about, (), *help_lines(self._scope), (), line(("esc closes this", "dim")))
+            yield SafeText(self._about, ())
+            yield SafeText(*help_lines(self._scope), (), line(("esc closes this", "dim")), hanging=True)

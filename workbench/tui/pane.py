@@ -65,7 +65,7 @@ class Pane(Container):
     def opened(self) -> None:
         """The pane is on the screen now: the focus goes where it was."""
         target = self._focus if self._focus and self._focus.is_attached and self._focus.display else None
-        (target or self.query_one(self.first)).focus()
+        self.screen.set_focus(target or self.query_one(self.first))  # at once: `focus` would come after a burst of keys
 
     def left(self) -> None:
         """The pane goes off the screen: it remembers the focus."""

@@ -9,7 +9,8 @@ from textual.filter import LineFilter
 
 def _table() -> dict[int, str]:
     table = dict.fromkeys(range(0x2190, 0x2200), ">") | dict.fromkeys(range(0x25A0, 0x2600), "*")
-    marks = zip("…·–—←↑↓⏎×✓✗▾▴◂‹›“”‘’•≥≤±", "..--<^v<xvxv^<<>\"\"''*><+", strict=True)
+    marks = zip("…·–—←↑↓⏎×✓✗▾▴◂▸‹›“”‘’•≥≤±", "..--<^v<xvxv^<><>\"\"''*><+", strict=True)
+    table |= {ord(mark): letter for mark, letter in zip("⚑✎≠★✱−°÷", "!~/**-o/", strict=True)}
     table |= {ord(mark): letter for mark, letter in marks}
     table |= dict.fromkeys(range(0x2500, 0x2580), "+")
     table |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═╴╶╸╺"), "-") | dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║╵╷╹╻"), "|")
@@ -17,7 +18,7 @@ def _table() -> dict[int, str]:
     table |= dict(zip(map(ord, "░▒▓▏▎▍▌▕▐▔▀"), ".:#||||||--", strict=True))
     # A drawing of the graph keeps what tells roles and the marked path apart, as `workflow draw --ascii` has it.
     table |= dict(zip(map(ord, "●◆○■▼▲"), "*?o#v^", strict=True)) | dict.fromkeys(map(ord, "━┃┏┓┗┛┣┫┳┻╋"), "#")
-    return table | {0x2800: " "} | dict.fromkeys(range(0x2801, 0x2900), "*")
+    return table | {0x2800: " ", 0xA0: " "} | dict.fromkeys(range(0x2801, 0x2900), "*")
 
 
 _TABLE = _table()

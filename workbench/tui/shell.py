@@ -32,10 +32,11 @@ from workbench.tui.format import place
 from workbench.tui.palette import ActionsProvider
 from workbench.tui.pane import Pane
 from workbench.tui.plain import AsciiFilter
-from workbench.tui.theme import DARK, LIGHT, THEMES, meanings
+from workbench.tui.theme import DARK, FEW_COLOURS, LIGHT, THEMES, meanings
 from workbench.tui.watch import Changed, Watcher
 from workbench.tui.widgets.bars import Keys, Status, StatusLine, Tabs
 from workbench.tui.widgets.safe import CleanFilter, SafeText
+from workbench.tui.widgets.tags import TagLine
 from workbench.tui.widgets.timeline import Timeline
 
 LEAST = (60, 20)
@@ -66,8 +67,11 @@ class Workbench(Commands, Following, inherit_bindings=False):
         slow: bool = False,
         banner: str = "",
         welcome: bool = False,
+        few_colours: bool = False,
     ) -> None:
-        """`slow` draws less, for a slow line; `banner` stands at the top of every screen; `welcome` offers a beginning."""
+        """`slow` draws less, for a slow line; `banner` stands at the top of every screen; `welcome` offers a beginning;
+        `few_colours`: the terminal has sixteen.
+        """
         super().__init__()
         self.home = home
         self.slow = slow
@@ -86,7 +90,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
         self._unsaved: Timer | None = None
         self._again: Timer | None = None
         self._in_focus: Widget | None = None
-        for theme in THEMES:
+        for theme in FEW_COLOURS if few_colours else THEMES:
             self.register_theme(theme)
         self.theme = self._chosen_theme()
         self._filters.append(CleanFilter())
@@ -272,7 +276,7 @@ class Workbench(Commands, Following, inherit_bindings=False):
     # Keys ---------------------------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """Before any key is dealt with: it ends following, takes the notice away, or ends a jump."""
+        """Before any key is dealt with: it ends following, takes the notice away, ends a jump, or opens a pane."""
         if isinstance(event, events.Key) and not event.is_forwarded and await self._before(event.key):
             return
         await super().on_event(event)
@@ -289,7 +293,18 @@ class Workbench(Commands, Following, inherit_bindings=False):
             if key in DIGITS and self.screen is self.base:
                 await self.action_pane(PANES[DIGITS.index(key)])
                 return True
+        elif (pane := self._pane_of(key)) and self.screen is self.base:
+            await self.open_pane(
+                pane
+            )  # here and not by its binding: keys that come in one burst with it are the new pane's
+            return True
         return False
+
+    def _pane_of(self, key: str) -> str | None:
+        """The pane that a key opens, where it is no letter of an input and no tag."""
+        if self.typing or isinstance(self.focused, TagLine):
+            return None
+        return next((pane for pane in PANES for a in ACTIONS if a.name == f"pane('{pane}')" and key in a.keys), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Refuse what the registry says makes no sense now."""

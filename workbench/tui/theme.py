@@ -71,6 +71,58 @@ _LIGHT = Theme(
     },
 )
 THEMES = (_DARK, _LIGHT)
+_FEW_DARK = Theme(
+    name=DARK,
+    dark=True,
+    primary="#55ffff",
+    secondary="#aaaaaa",
+    accent="#ffff55",
+    success="#55ff55",
+    warning="#ffff55",
+    error="#ff5555",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#555555",
+    variables={
+        **_DARK.variables,
+        "muted": "#aaaaaa",
+        "faint": "#555555",
+        "cursor": "#0000aa",
+        "cursor-blurred": "#555555",
+        "agent": "#55ffff",
+        "user": "#ffff55",
+        "scrollbar": "#555555",
+        "scrollbar-background": "#000000",
+    },
+)
+_FEW_LIGHT = Theme(
+    name=LIGHT,
+    dark=False,
+    primary="#0000aa",
+    secondary="#555555",
+    accent="#aa00aa",
+    success="#00aa00",
+    warning="#aa00aa",
+    error="#aa0000",
+    foreground="#000000",
+    background="#ffffff",
+    surface="#ffffff",
+    panel="#aaaaaa",
+    variables={
+        **_LIGHT.variables,
+        "muted": "#555555",
+        "faint": "#aaaaaa",
+        "cursor": "#55ffff",
+        "cursor-blurred": "#aaaaaa",
+        "agent": "#0000aa",
+        "user": "#aa00aa",
+        "scrollbar": "#aaaaaa",
+        "scrollbar-background": "#ffffff",
+    },
+)
+FEW_COLOURS = (_FEW_DARK, _FEW_LIGHT)
+"""The same two faces in the sixteen colours that every terminal has: the soft ones above would all become grey there."""
 
 MEANINGS = ("muted", "faint", "cursor", "cursor-blurred", "agent", "user")
 """Our own names of colours in style sheets."""

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from workbench.tui.actions import PANES, Action, key_name
-from workbench.tui.widgets.safe import Line, Span, Toned, fit, width_of
+from workbench.tui.widgets.safe import Line, Span, Toned, fit, fit_line, width_of
 
 NAME = " workbench "
 
@@ -104,7 +104,9 @@ class StatusLine(Toned):
         right = [] if self.status.notice else [*self.status.right, (" ", "plain")]
         room = max(width - width_of(right) - 1, 0)
         left: list[Span] = [(" ", "plain"), *(self.status.notice or self.status.jobs)]
-        kept = self.strip(left, width_of(left)).crop(0, room)
+        kept = (
+            self.strip(fit_line(tuple(left), room), room) if width_of(left) > room else self.strip(left, width_of(left))
+        )
         gap = self.strip([], max(width - kept.cell_length - width_of(right), 0))
         return Strip.join([kept, gap, self.strip(right, width_of(right))]).crop(0, width)
 

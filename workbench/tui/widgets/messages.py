@@ -22,7 +22,7 @@ def margin(m: Message) -> Line:
     if m.move:
         spans.append((f"  move {m.move}", "dim"))
     if m.deviation:
-        spans.append((f"  △ {m.deviation}", "warn"))
+        spans.append((f"  △\xa0{m.deviation}", "warn"))
     if m.facts and m.role == "user":
         spans.append(("  " + ", ".join(f"{name}={value}" for name, value in m.facts.items()), "dim"))
     elif m.facts:
@@ -53,7 +53,7 @@ def _heard(m: MessageRow) -> Line:
     asked = " › ".join(m.nodes) or str((m.label or {}).get("question") or "")
     spans: list[Span] = [(asked, m.role)] if asked else []
     spans += [(f"  move {m.move}", "dim")] if m.move else []
-    spans += [(f"  △ {m.deviation}", "warn")] if m.deviation else []
+    spans += [(f"  △\xa0{m.deviation}", "warn")] if m.deviation else []
     return tuple(spans)
 
 

@@ -122,6 +122,10 @@ def _cut(spans: Line, width: int) -> list[Line]:
     return [fit_line(spans, width)]
 
 
+def _hang(spans: Line, width: int) -> list[Line]:
+    return wrap_line(spans, width, " " * width_of(spans[:1]) if len(spans) > 1 else "")
+
+
 class CleanFilter(LineFilter):
     """The last step before the terminal, for every widget: inputs, palette and messages of Textual's own are cleaned too."""
 
@@ -151,15 +155,22 @@ class Toned(Widget):
 
 
 class SafeText(Toned):
-    """Lines of toned text, wrapped to the width (or cut to it); for headings, figures and notes."""
+    """Lines of toned text, wrapped to the width (or cut to it); for headings, figures and notes. Where they are `hanging`,
+    what does not fit beside a line's first span (a key, a number) goes on under its second one.
+    """
 
     DEFAULT_CSS = "SafeText { height: auto; }"
 
     def __init__(
-        self, *lines: Line | str, id: str | None = None, classes: str | None = None, wrapped: bool = True
+        self,
+        *lines: Line | str,
+        id: str | None = None,
+        classes: str | None = None,
+        wrapped: bool = True,
+        hanging: bool = False,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._wrapping = wrapped
+        self._lay = _cut if not wrapped else _hang if hanging else wrap_line
         self._lines: tuple[Line, ...] = ()
         self._rows: list[Line] = []
         self._wrapped = -1
@@ -183,8 +194,7 @@ class SafeText(Toned):
 
     def _wrap(self, width: int) -> list[Line]:
         if width != self._wrapped:
-            lay = wrap_line if self._wrapping else _cut
-            self._rows = [row for item in self._lines for row in lay(item, max(width, 1))]
+            self._rows = [row for item in self._lines for row in self._lay(item, max(width, 1))]
             self._wrapped = width
         return self._rows
 

@@ -15,7 +15,7 @@ class Section(Vertical):
     DEFAULT_CSS = """
     Section { height: 1fr; width: 1fr; }
     Section > .heading { height: 1; width: 1fr; padding: 0 1; }
-    Section:focus-within > .heading { background: $panel; }
+    Section > .heading.-here { background: $panel; }
     """
 
     def __init__(self, name: str, *children: Widget, id: str | None = None, classes: str | None = None) -> None:
@@ -29,6 +29,14 @@ class Section(Vertical):
         """The heading, then the parts."""
         yield self._heading
         yield from self._parts
+
+    def on_descendant_focus(self) -> None:
+        """Raise the heading. (A rule with :focus-within is looked at for the section's own styles, not for its parts'.)"""
+        self._heading.add_class("-here")
+
+    def on_descendant_blur(self) -> None:
+        """Lower it."""
+        self._heading.remove_class("-here")
 
     def put(self, *facts: Span | str, name: str | None = None) -> None:
         """Set the facts that stand after the name (counts, units), and the name if it changes."""

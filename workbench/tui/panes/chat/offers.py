@@ -27,11 +27,14 @@ MOST_SCENARIOS = 400
 
 @dataclass(frozen=True)
 class Offers:
-    """Agents that can be talked to, and what they talk about."""
+    """Agents that can be talked to, what they talk about (`workflow` is its name or file, `name` what it is called), and
+    earlier conversations, newest first."""
 
     agents: tuple[str, ...]
     workflow: str
-    scenario: str | None
+    scenario: str | None = None
+    name: str = ""
+    talks: tuple[ChatRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,21 @@ def offers(home: Home) -> Offers:
     """The compiled agents of this record, the same models untrained as rivals, and the oracle, with a test scenario."""
     agents: list[str] = []
     workflow, scenario = "travel_booking", None
+    name, talks = workflow, list[ChatRow]()
     if home.database.exists():
         rec = reader(home)
+        talks = chats(rec)
         found = [run for run in runs(rec) if run.status == "done"]
         agents += [f"compiled:{run.name}" for run in found]
         if found and found[0].workflow_id:
             row = get_workflow(rec, found[0].workflow_id)
-            workflow = (row.source or row.name) if row else workflow
+            workflow, name = (row.source or row.name, row.name) if row else (workflow, name)
             held = scenarios(rec, found[0].workflow_id, "test")
             scenario = held[0].id if held else None
     bases = sorted(folder for folder in home.models.glob("*") if (folder / "config.json").exists())
     for base in bases:
         agents += [f"orchestrated:local/{base}", f"in-context:local/{base}"]
-    return Offers((*dict.fromkeys(agents), "oracle"), workflow, scenario)
+    return Offers((*dict.fromkeys(agents), "oracle"), workflow, scenario, name, tuple(talks))
 
 
 def cases(home: Home, workflow: str) -> Cases:

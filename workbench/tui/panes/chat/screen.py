@@ -9,16 +9,16 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.agents.live_client import draw_scenario, launch_chat, with_persona
-from workbench.agents.names import brief_name
 from workbench.store.rows import ChatRow
 from workbench.tui import state as states
 from workbench.tui.panes.chat import offers, session, view
 from workbench.tui.panes.chat.board import Board, Heads
 from workbench.tui.panes.chat.dialogs import AgentsScreen, EarlierScreen, ScenarioScreen, VoteScreen, WordsScreen
+from workbench.tui.panes.chat.invitation import invitation, waiting
 from workbench.tui.panes.chat.map import WIDTH, Map
 from workbench.tui.panes.chat.talking import Order, Talking, go_on
 from workbench.tui.state import ChatState
-from workbench.tui.widgets.safe import Line, SafeText, Span
+from workbench.tui.widgets.safe import Line, SafeText
 from workbench.workflow.model import Workflow
 
 REDRAW = 0.12
@@ -43,11 +43,11 @@ class ChatPane(Talking):
         super().__init__()
         self._due = False
         self._workflow: tuple[str, Workflow | None] = ("", None)
-        self._offers = offers.Offers((), "", None)
+        self._offers = offers.Offers((), "")
 
     def compose(self) -> ComposeResult:
         """Compose."""
-        yield SafeText(id="chat-empty", classes="note")
+        yield SafeText(id="chat-empty", classes="note", hanging=True)
         with Horizontal(id="chat-body"):
             with Vertical(id="chat-talk"):
                 yield Heads(id="chat-heads")
@@ -131,7 +131,7 @@ class ChatPane(Talking):
         self.query_one(Board).show(talk, count, aligned=state.aligned)
         empty = self.query_one("#chat-empty", SafeText)
         empty.display = not talk.columns
-        empty.put(self._invitation(state))
+        empty.put(*self._invitation(state))
         notice = self.query_one("#chat-notice", SafeText)
         words = view.notice(talk, speed=self._speed, chosen=self._chosen, gone=self._gone)
         notice.display = bool(words)
@@ -169,33 +169,10 @@ class ChatPane(Talking):
         fits = width - count * LEAST_COLUMN >= WIDTH
         return bool(self.state.graph == "on" or (self.state.graph == "auto" and fits))
 
-    def _invitation(self, state: ChatState) -> Line:
+    def _invitation(self, state: ChatState) -> tuple[Line, ...]:
         if state.session or self._session:
-            names = ", ".join(map(brief_name, state.agents)) or "a conversation"
-            return (("starting ", "dim"), (names, "plain"), (" …", "dim"))
-        if state.agents:
-            again: list[Span] = [
-                ("n", "key"),
-                (" talks to ", "plain"),
-                (", ".join(map(brief_name, state.agents)), "dim"),
-            ]
-            return (
-                *again,
-                ("   a", "key"),
-                (" chooses others   ", "plain"),
-                ("o", "key"),
-                (" opens an earlier one", "plain"),
-            )
-        if len(self._offers.agents) > 1:
-            few = ", ".join(map(brief_name, self._offers.agents[:4]))
-            return (
-                ("a", "key"), (" chooses the agents to talk to: ", "plain"), (few, "dim"),
-                ("   o", "key"), (" opens an earlier conversation", "plain"),
-            )  # fmt: skip
-        return (
-            ("nobody to talk to yet: ", "dim"), ("workbench demo", "strong"), (" compiles an agent, or ", "dim"),
-            ("a", "key"), (" names one", "dim"),
-        )  # fmt: skip
+            return waiting(state.agents)
+        return invitation(state, self._offers.agents, self._offers.talks, self._offers.name)
 
     def on_resize(self) -> None:
         """Columns by width."""
@@ -455,7 +432,7 @@ class ChatPane(Talking):
     def opened(self) -> None:
         """The focus: where it was, else the columns."""
         target = self._focus if self._focus and self._focus.is_attached and self._focus.display else None
-        (target or self._home_widget).focus()
+        self.screen.set_focus(target or self._home_widget)
 
     def back(self) -> None:
         """To the columns, at their end."""

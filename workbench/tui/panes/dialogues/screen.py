@@ -28,6 +28,11 @@ LIST = (
     Column("", 1), Column("path", 5, "right"), Column("steps", 5, "right"), Column("ends"), Column("split", 5, least=44),
     Column("faults, deviations", 18, least=60), Column("writer", 9, least=70), Column("id", 8, least=36),
 )  # fmt: skip
+SEVERAL = (
+    *LIST[:4], Column("workflow", 16, least=56), LIST[4],
+    Column("faults, deviations", 18, least=77), Column("writer", 9, least=87), LIST[-1],
+)  # fmt: skip
+"""Where the record holds dialogues of more than one workflow."""
 EMPTY = "no dialogues yet: workbench demo makes some, or: workbench dialogues generate travel_booking"
 SPLIT = "review:split"
 
@@ -126,6 +131,7 @@ class DialoguesPane(Reviewing, Pane):
         table.empty = EMPTY if not self.state.filter else "nothing passes the filter: / changes it"
         if found.hidden:
             table.empty = f"O shows {found.hidden:,} on which others decided and you have not"
+        table.columns = SEVERAL if found.names else LIST
         table.show(found, at, top=None if same else max(at - 2, 0))
         if not found.count():
             self.state = states.dialogue_chosen(self.state, None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +25,7 @@ from workbench.store.dialogues import (
 from workbench.store.record import Record
 from workbench.store.reviews import review_counts, votes
 from workbench.store.rows import DialogueRow, Json
-from workbench.store.workflows import get_workflow, workflows
+from workbench.store.workflows import dialogue_workflows, get_workflow, workflows
 from workbench.tui.effects import reader
 from workbench.tui.widgets.messages import bubbles
 from workbench.tui.widgets.review import MARKS, nearest
@@ -99,6 +99,8 @@ class Found:
     reviewed: int = 0
     hidden: int = 0
     """How many more would pass, were it known to the reviewer what others decided on them."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Of the workflows by their ids, where the record has dialogues of more than one."""
     partial: bool = False
     """Whether these are only the first rows, to be shown until the others are found."""
 
@@ -115,7 +117,7 @@ class Found:
         rec = reader(self.home)
         rows = dialogue_rows(rec, self.rowids[start:stop], self.reviewer)
         given = votes(rec, "dialogue", [row.id for row in rows if row.decision])
-        return [row_of(row, given.get(row.id, {}).get(self.reviewer)) for row in rows]
+        return [row_of(row, given.get(row.id, {}).get(self.reviewer), self.names) for row in rows]
 
 
 def _resolved(rec: Record, text: str, reviewer: str) -> Asked:
@@ -125,6 +127,11 @@ def _resolved(rec: Record, text: str, reviewer: str) -> Asked:
         return asked
     ids = [w.id for w in workflows(rec) if w.name == asked.workflow or w.id.startswith(asked.workflow)]
     return replace(asked, wanted=replace(asked.wanted, workflow_id=ids[0] if ids else asked.workflow))
+
+
+def _several(rec: Record) -> dict[str, str]:
+    names = dialogue_workflows(rec)
+    return names if len(set(names.values())) > 1 else {}
 
 
 def find(home: Home, text: str, selected: str | None, reviewer: str = "") -> Found:
@@ -138,7 +145,7 @@ def find(home: Home, text: str, selected: str | None, reviewer: str = "") -> Fou
     hidden = 0
     if asked.of_reviews:
         hidden = count_dialogues(rec, replace(asked.wanted, viewer=None)) - len(rowids)
-    found = Found(home, rowids, asked, reviewer, 0, total, total - counts.get("none", 0), hidden)
+    found = Found(home, rowids, asked, reviewer, 0, total, total - counts.get("none", 0), hidden, _several(rec))
     return replace(found, cursor=found.place_of(at) or 0)
 
 
@@ -153,7 +160,7 @@ def glance(home: Home, text: str, selected: str | None, reviewer: str = "") -> F
     rec = reader(home)
     asked = _resolved(rec, text, reviewer)
     rowids = first_rowids(rec, asked.wanted, asked.sort)
-    return Found(home, rowids, asked, reviewer, partial=True) if rowids else None
+    return Found(home, rowids, asked, reviewer, names=_several(rec), partial=True) if rowids else None
 
 
 def hidden_ids(home: Home, text: str, reviewer: str) -> list[str]:
@@ -185,8 +192,8 @@ def mark_of(row: DialogueRow, mine: str | None) -> Span:
     return ("✗", "bad") if row.status == "quarantined" else MARKS[None]
 
 
-def row_of(row: DialogueRow, mine: str | None) -> Row:
-    """A line of the list."""
+def row_of(row: DialogueRow, mine: str | None, names: Mapping[str, str]) -> Row:
+    """A line of the list; `names` are those of the workflows where there are several."""
     path = "?" if row.path_rank is None else str(row.path_rank)
     codes = " ".join(dict.fromkeys(str(check.get("code", "?")) for check in row.checks))
     notes: Line = ((codes, "bad"), (" " if codes else "", "plain"), (", ".join(row.deviations), "warn"))
@@ -197,6 +204,7 @@ def row_of(row: DialogueRow, mine: str | None) -> Row:
             (path, "dim"),
             str(row.steps),
             row.terminal,
+            *([names.get(row.workflow_id, "?")] if names else ()),
             (row.split, "dim"),
             notes,
             (row.writer, "dim"),
@@ -255,14 +263,15 @@ def checked(shown: Sequence[Bubble], checks: Iterable[Json]) -> tuple[Bubble, ..
 
 
 def place(workflow: Workflow | None, row: DialogueRow, path: Sequence[str]) -> Line:
-    """Where the path lies in the graph: its number, its length, the choice at each hub, the end."""
+    """Where the path lies in the graph: its number, its length, who wrote it, the choice at each hub."""
     rank = "?" if row.path_rank is None else f"{row.path_rank:,}"
     spans: list[Span] = [("path ", "dim"), (rank, "plain"), (f"  {row.steps} steps  ", "dim")]
+    spans.append((f"writer {row.writer}, {row.split}", "dim"))
     if workflow:
         hubs = set(workflow.hubs)
         taken = [workflow.edge[e] for e in path if e in workflow.edge and workflow.edge[e].source in hubs]
-        spans += [(" ".join(f"{e.source}›{e.target}" for e in taken), "warn"), ("  ", "plain")]
-    return (*spans, (f"writer {row.writer}, {row.split}", "dim"))
+        spans.append(("  " + " ".join(f"{e.source}›{e.target}" for e in taken), "warn"))
+    return tuple(spans)
 
 
 def _workflow(home: Home, workflow_id: str) -> Workflow | None:

@@ -87,11 +87,16 @@ class Matrix:
         return Row(f"{judge}|{criterion}", (name, *cells))
 
 
+FIGURE, FIGURE_WIDE, INTERVAL = 4, 6, 10
+"""Cells of a value and its interval (where there is room): shares under shares, scores under scores."""
+
+
 def figure_cell(criterion: str, figure: Figure | None, selected: bool, wide: bool) -> Line:
     """`97% 88–100 ✱`: value, interval, and whether it differs; a judge's score keeps its scale; a dash is not measured."""
     left, right = ("[", "]") if selected else (" ", " ")
+    room = FIGURE_WIDE if wide else FIGURE
     if figure is None or figure.value is None:
-        return line((left, "accent"), ("–", "dim"), (right, "accent"))
+        return line((left, "accent"), ("–".rjust(room), "dim"), (right, "accent"))
     share = is_share(criterion, figure)
     whole = criterion == "tokens" or figure.value >= 100
     value = f"{figure.value:.0%}" if share else short(figure.value) if whole else f"{figure.value:.2f}"
@@ -105,10 +110,16 @@ def figure_cell(criterion: str, figure: Figure | None, selected: bool, wide: boo
             if share
             else f" {figure.low:.{places}f}–{figure.high:.{places}f}"
         )
-    star = "✱" if figure.differs else ""
+    star = "✱" if figure.differs else " " if wide else ""
+    interval = interval.ljust(INTERVAL) if wide else interval
     extra = f"  n {figure.n}" + (f", {figure.missing} missing" if figure.missing else "") if wide else ""
     return line(
-        (left, "accent"), (value, "strong"), (star, "warn"), (interval, "dim"), (right, "accent"), (extra, "dim")
+        (left, "accent"),
+        (value.rjust(room), "strong"),
+        (star, "warn"),
+        (interval, "dim"),
+        (right, "accent"),
+        (extra, "dim"),
     )
 
 

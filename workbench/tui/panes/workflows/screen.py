@@ -88,11 +88,15 @@ class WorkflowsPane(Pane):
             ):
                 pass
             yield Section(
-                "Steps", VerticalScroll(SafeText(id="steps", classes="note")), id="workflows-steps", classes="rule-left"
+                "Steps",
+                VerticalScroll(SafeText(id="steps", classes="note", hanging=True)),
+                id="workflows-steps",
+                classes="rule-left",
             )
 
     def on_mount(self) -> None:
-        """The filter line is there while it says something."""
+        """What is not looked at is not there, also before the first workflow is read."""
+        self._reveal()
         self.query_one("#paths-filter").set_class(not self.state.filter, "hidden")
 
     @property
@@ -143,8 +147,7 @@ class WorkflowsPane(Pane):
     def _show(self) -> None:
         """Bring everything below the list in line with the state."""
         state: WorkflowsState = self.state
-        for widget in sorted(set(SHOWN.values())):
-            self.query_one(widget).display = widget == SHOWN[state.view]
+        self._reveal()
         self.query_one("#paths-filter").set_class(state.view != "paths" or not state.filter, "hidden")
         self.set_class(state.view in ("graph", "ego", "check"), "-graph")
         listed, entry = self.listed, self.entry
@@ -161,6 +164,10 @@ class WorkflowsPane(Pane):
             self.query_one("#drawing", Canvas).show(())
             self.query_one("#sample", Transcript).show(())
         self._head()
+
+    def _reveal(self) -> None:
+        for widget in sorted(set(SHOWN.values())):
+            self.query_one(widget).display = widget == SHOWN[self.state.view]
 
     def _check(self, entry: view.Entry) -> None:
         table = self.query_one("#check", VirtualTable)
@@ -238,7 +245,8 @@ class WorkflowsPane(Pane):
             sample.show(())
             return
         end = workflow.edge[said.path[-1]].target if said.path else workflow.start
-        facts = (f"{len(said.path) + 1} steps to ", (end, "plain"), f", sample {self.state.sample + 1}")
+        other = f", sample {self.state.sample + 1}" if self.state.sample else ""
+        facts = (f"{len(said.path) + 1} steps to ", (end, "plain"), other)
         title.put(*facts, name=f"Path {said.rank:,}")
         sample.show(said.bubbles)
         drawn = self.query_one("#outline", VirtualTable)
