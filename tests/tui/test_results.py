@@ -88,8 +88,13 @@ async def test_a_figure_shows_its_interval_and_its_mark(judged: Home) -> None:
     assert {"", "llm:acme/one", "llm:acme/two"} <= judges
     assert matrix.figures["fitness", "", AGENTS[1]].differs
     assert not matrix.figures["fitness", "", AGENTS[0]].differs
-    cell = view.figure_cell("fitness", matrix.figures["fitness", "", AGENTS[1]], False, True)
-    assert "".join(text for text, _ in cell).startswith(" 95%✱ 90–100")
+    said = [
+        "".join(text for text, _ in view.figure_cell("fitness", matrix.figures["fitness", "", agent], False, True))
+        for agent in AGENTS[:2]
+    ]
+    assert said[1].startswith("    95%✱ 90–100")
+    assert {figures.index("%") for figures in said} == {6}  # shares under shares
+    assert len({figures.index("n ") for figures in said}) == 1
     assert ("failures", "task success ≤ 3") in matrix.measures
 
 

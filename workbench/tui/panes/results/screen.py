@@ -332,13 +332,13 @@ class ResultsPane(Reviewing, Pane):
         """The focus is on something that is shown: on a small screen a view is all there is."""
         focused = self.screen.focused
         if self.state.view and not self._tall:
-            self.query_one("#part" if self._part.rows else "#results-notes").focus()
+            self.screen.set_focus(self.query_one("#part" if self._part.rows else "#results-notes"))
         elif (
             focused is None
             or not focused.display
             or focused.id not in ("comparisons", "matrix", "part", "results-notes")
         ):
-            self.query_one("#matrix").focus()
+            self.screen.set_focus(self.query_one("#matrix"))
 
     def action_behind(self) -> None:
         """Open the conversations behind the figure."""
@@ -468,12 +468,12 @@ class ResultsPane(Reviewing, Pane):
         elif self.state.view:
             self.action_show("")
         else:
-            self.query_one("#comparisons").focus()
+            self.screen.set_focus(self.query_one("#comparisons"))
 
     def opened(self) -> None:
         """The focus is at the depth that is shown."""
         if self.state.depth:
-            self.query_one("#side-text-0" if self.state.depth == 2 else "#behind").focus()
+            self.screen.set_focus(self.query_one("#side-text-0" if self.state.depth == 2 else "#behind"))
         else:
             self._focus_view()
 
