@@ -168,7 +168,7 @@ def test_the_app_is_used_resized_and_left(start: Start, home: Home) -> None:
     assert copied
     assert base64.b64decode(copied[1]).startswith(b"agent: Hello, where would you like to go?")
     assert (home.state / "copied.txt").read_bytes() == base64.b64decode(copied[1])
-    assert b"only with set-clipboard on" in terminal.seen
+    assert b"if set-clipboard is on" in terminal.seen
     terminal.resize(50, 15)
     terminal.until("60×20".encode())
     terminal.fresh()

@@ -381,7 +381,7 @@ async def test_a_hubs_row_mends_that_hub_alone(judged: Home, monkeypatch: pytest
         assert part.row is not None
         assert "hub check" in part.row.cells[1]
         await press(pilot, "M")
-        await until(pilot, lambda: "--branch" in screen_text(app))
+        await until(pilot, lambda: planned and "--branch" in screen_text(app))
         assert "elsewhere" not in screen_text(app)
     assert asked == [str(part.row.cells[0][0])]
     assert planned[-1] == ["check->a", "check->b"]

@@ -36,7 +36,6 @@ from workbench.tui.theme import DARK, FEW_COLOURS, LIGHT, THEMES, meanings
 from workbench.tui.watch import Changed, Watcher
 from workbench.tui.widgets.bars import Keys, Status, StatusLine, Tabs
 from workbench.tui.widgets.safe import CleanFilter, SafeText
-from workbench.tui.widgets.tags import TagLine
 from workbench.tui.widgets.timeline import Timeline
 
 LEAST = (60, 20)
@@ -294,15 +293,13 @@ class Workbench(Commands, Following, inherit_bindings=False):
                 await self.action_pane(PANES[DIGITS.index(key)])
                 return True
         elif (pane := self._pane_of(key)) and self.screen is self.base:
-            await self.open_pane(
-                pane
-            )  # here and not by its binding: keys that come in one burst with it are the new pane's
+            await self.open_pane(pane)  # not by its binding: keys that come in one burst with it are the new pane's
             return True
         return False
 
     def _pane_of(self, key: str) -> str | None:
         """The pane that a key opens, where it is no letter of an input and no tag."""
-        if self.typing or isinstance(self.focused, TagLine):
+        if self.typing or getattr(self.focused, "TAKES_DIGITS", False):
             return None
         return next((pane for pane in PANES for a in ACTIONS if a.name == f"pane('{pane}')" and key in a.keys), None)
 

@@ -16,6 +16,9 @@ from workbench.tui.widgets.safe import SafeText, Span, Toned
 class TagLine(Toned, can_focus=True):
     """Tags on digits: a digit puts one on or off, enter keeps, esc leaves."""
 
+    TAKES_DIGITS: ClassVar = True
+    """A digit marks a tag here, and opens no pane."""
+
     DEFAULT_CSS = "TagLine { height: auto; min-height: 1; max-height: 5; background: $cursor-blurred; padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(n), f"put_on_or_off({n})", show=False) for n in range(1, 10)),
