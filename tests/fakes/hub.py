@@ -1,9 +1,9 @@
-"""A model hub on loopback that speaks what the hub's library asks for: files of one repository, by HEAD and GET."""
+"""A model hub on loopback that speaks what the hub's library asks for: files of a few repositories, by HEAD and GET."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,8 @@ COMMIT = "c0ffee" * 6 + "c0ff"
 
 
 @contextmanager
-def fake_hub(repository: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """(address, paths asked for) of a hub whose only repository has the files of `folder`."""
+def fake_hub(folders: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]:
+    """(address, what was asked for) of a hub whose repositories have the files of these folders."""
     asked: list[str] = []
 
     def missing(code: str) -> Response:
@@ -27,10 +27,10 @@ def fake_hub(repository: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
 
     def resolve(request: Request) -> Response:
         owner, name, file = (request.path_params[part] for part in ("owner", "name", "file"))
-        asked.append(f"{request.method} {file}")
-        if f"{owner}/{name}" != repository:
+        asked.append(f"{request.method} {name}/{file}")
+        if f"{owner}/{name}" not in folders:
             return missing("RepoNotFound")
-        found = folder / file
+        found = folders[f"{owner}/{name}"] / file
         if not found.is_file():
             return missing("EntryNotFound")
         etag = hashlib.sha256(found.read_bytes()).hexdigest()
@@ -39,11 +39,12 @@ def fake_hub(repository: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
     def about(request: Request) -> Response:
         path = str(request.path_params["path"])
         asked.append(f"api {path}")
-        if not path.startswith(repository):
+        repository = "/".join(path.split("/")[:2])
+        if repository not in folders:
             return missing("RepoNotFound")
         if "/tree/" in path:
             return missing("EntryNotFound")
-        files = [{"rfilename": file.name} for file in sorted(folder.iterdir())]
+        files = [{"rfilename": file.name} for file in sorted(folders[repository].iterdir())]
         return JSONResponse({"id": repository, "sha": COMMIT, "siblings": files, "tags": [], "private": False})
 
     routes = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -55,35 +56,26 @@ for name in sys.argv[2:]:
 """
 
 
-def fetched(url: str, home: Home, tmp_path: Path, *repositories: str) -> list[str]:
-    """What `base_model` gives for each in a process of its own: the hub's library reads its settings when it is loaded."""
-    settings = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    settings |= {"no_proxy": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    words = [sys.executable, "-c", GET, str(home.root), *repositories]
-    ran = subprocess.run(words, env=os.environ | settings, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
-
-
-def test_a_hub_id_is_fetched_once_where_there_is_a_network(home: Home, tmp_path: Path) -> None:
-    repository = "somebody/tiny"
-    with fake_hub(repository, build_tiny(tmp_path / "tiny")) as (url, asked):
-        first, again = fetched(url, home, tmp_path, repository, repository)
-        assert asked.count("GET model.safetensors") == 1
-    folder = Path(first)
-    assert first == again == str(home.models / "somebody--tiny")
-    assert {"config.json", "model.safetensors", "chat_template.jinja"} <= {file.name for file in folder.iterdir()}
-
-
-def test_weights_that_could_run_code_are_not_fetched_and_unknown_names_are_one_line(home: Home, tmp_path: Path) -> None:
+def test_hub_ids_where_there_is_a_network(home: Home, tmp_path: Path) -> None:
+    """Fetched once; weights that could run code are not fetched at all; a name that nobody has is one line."""
     import torch
     from safetensors.torch import load_file
 
-    folder = build_tiny(tmp_path / "tiny")
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    with fake_hub("somebody/pickled", folder) as (url, asked):
-        names = ("somebody/pickled", "nobody/nothing")
-        told = fetched(url, home, tmp_path, *names)
-        assert not any(a.startswith("GET pytorch_model") for a in asked)
-    assert [line.partition(": ")[2].partition(": ")[0] for line in told] == [f"base model {name}" for name in names]
+    tiny, pickled = build_tiny(tmp_path / "tiny"), tmp_path / "pickled"
+    shutil.copytree(tiny, pickled)
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    with fake_hub({"somebody/tiny": tiny, "somebody/pickled": pickled}) as (url, asked):
+        # in a process of its own: the hub's library reads its settings when it is loaded
+        names = ("somebody/tiny", "somebody/tiny", "somebody/pickled", "nobody/nothing")
+        settings = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"}
+        words = [sys.executable, "-c", GET, str(home.root), *names]
+        ran = subprocess.run(words, env=os.environ | settings, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    first, again, *refused = ran.stdout.splitlines()
+    assert first == again == str(home.models / "somebody--tiny")
+    assert {"config.json", "model.safetensors", "chat_template.jinja"} <= {file.name for file in Path(first).iterdir()}
+    assert asked.count("GET tiny/model.safetensors") == 1
+    assert not any(a.startswith("GET pickled/pytorch_model") for a in asked)
+    told = [line.partition(": ")[2].partition(": ")[0] for line in refused]
+    assert told == ["base model somebody/pickled", "base model nobody/nothing"]

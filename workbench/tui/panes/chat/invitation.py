@@ -19,7 +19,7 @@ KINDS = {
     "oracle": "follows the graph exactly: the ceiling",
 }
 """What the agents of a kind are, in a few words."""
-NAME_CELLS = 34
+NAME_CELLS = 36
 """At most, so that a line is whole at 80 columns."""
 MOST_AGENTS, MOST_TALKS = 6, 5
 
