@@ -34,12 +34,8 @@ def procedure(summary: Summary) -> Section:
     note = f"Read from the text alone, for every agent by the same labeller (accuracy {number(accuracy, 3)}).{trust}"
     head = ("agent", "what", "right, or how often", "mistaken (demanded → taken), or where")
     told = {"hub": "hub_choice", "wrong": "right_terminal"}
-    targets = [
-        Target(
-            told.get(what.split()[0], "fitness"), "", agent, hub=what.removeprefix("hub ") if what[:4] == "hub " else ""
-        )
-        for agent, what, *_ in rows
-    ]
+    split = [(agent, *what.split(" ", 1)) for agent, what, *_ in rows]
+    targets = [Target(told.get(kind, "fitness"), "", c, hub=rest if kind == "hub" else "") for c, kind, rest in split]
     return Section("procedure", "Procedure", note if rows else "", [head, *rows] if rows else [], tuple(targets))
 
 

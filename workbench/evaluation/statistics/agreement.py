@@ -8,12 +8,10 @@ from typing import Literal
 import numpy as np
 
 from workbench.evaluation.statistics.data import Array, Values, array, paired
-from workbench.evaluation.statistics.intervals import LARGE
+from workbench.evaluation.statistics.intervals import LARGE, drawn_counts
 
 Level = Literal["nominal", "ordinal", "interval"]
 _RESAMPLES = 2000
-_CELLS = 4_000_000
-"""Weights held at once while resampling."""
 
 
 def krippendorff_alpha(ratings: Sequence[Values], level: Level = "ordinal") -> float | None:
@@ -125,9 +123,7 @@ def _resampled(units: Array, seed: int, resamples: int) -> Iterator[Array]:
     if n > LARGE:  # equal units are drawn as one: the same distribution, in a fraction of the time
         flat, times = np.unique(flat, axis=0, return_counts=True)
         chances = times / n
-    block = max(_CELLS // len(flat), 1)
-    for begin in range(0, resamples, block):
-        weights = rng.multinomial(n, chances, min(block, resamples - begin))
+    for weights in drawn_counts(rng, n, chances, resamples):
         yield (weights @ flat).reshape(-1, k, k)
 
 

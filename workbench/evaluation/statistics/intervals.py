@@ -130,10 +130,13 @@ def _drawn(rng: np.random.Generator, n: int, resamples: int) -> Iterator[NDArray
         yield rng.integers(0, n, (min(_block(n), resamples - begin), n))
 
 
-def _counted(rng: np.random.Generator, n: int, resamples: int) -> Iterator[NDArray[np.int64]]:
-    """How often each of n is drawn, a row a sample, in blocks."""
-    for begin in range(0, resamples, _block(n)):
-        yield rng.multinomial(n, np.full(n, 1 / n), min(_block(n), resamples - begin))
+def drawn_counts(
+    rng: np.random.Generator, n: int, chances: NDArray[np.float64], resamples: int
+) -> Iterator[NDArray[np.int64]]:
+    """How often each is drawn when n are, with these chances: a row a sample, in blocks."""
+    block = _block(len(chances))
+    for begin in range(0, resamples, block):
+        yield rng.multinomial(n, chances, min(block, resamples - begin))
 
 
 def two_way_bootstrap(
@@ -151,9 +154,8 @@ def two_way_bootstrap(
     rows, columns = table.shape
     rng = np.random.default_rng(seed)
     there = (~np.isnan(table)).astype(np.float64)
-    drawn = np.concatenate(
-        [weights @ np.hstack([np.nan_to_num(table), there]) for weights in _counted(rng, rows, resamples)]
-    )
+    both, even = np.hstack([np.nan_to_num(table), there]), np.full(rows, 1 / rows)
+    drawn = np.concatenate([weights @ both for weights in drawn_counts(rng, rows, even, resamples)])
     column_weights = rng.multinomial(columns, np.full(columns, 1 / columns), resamples)
     totals, counts = (drawn[:, :columns] * column_weights).sum(1), (drawn[:, columns:] * column_weights).sum(1)
     means = totals[counts > 0] / counts[counts > 0]
