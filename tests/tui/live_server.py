@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ class LiveServer:
         self._writers: list[asyncio.StreamWriter] = []
         self._idx = [0] * len(agents)
         self._server: asyncio.Server | None = None
+        self._scratch = Path()
 
     async def __aenter__(self) -> LiveServer:
         folder = self.home.jobs / JOB
@@ -45,7 +47,8 @@ class LiveServer:
         far = {"attempt": 1, "at": time.time(), "host": "elsewhere", "boot": "x", "pid": 1, "started": 1.0}
         (folder / "process.json").write_text(json.dumps(far))
         (folder / "heartbeat").touch()
-        socket = Path(tempfile.mkdtemp(prefix="live")) / "s"
+        self._scratch = Path(tempfile.mkdtemp(prefix="live"))  # a test's own folder is too deep for a socket's address
+        socket = self._scratch / "s"
         self._server = await asyncio.start_unix_server(self._client, socket)
         (folder / "live.json").write_text(json.dumps({"socket": str(socket)}))
         named = [{"column": n, "name": agent, "conversation": str(n)} for n, agent in enumerate(self.agents)]
@@ -59,6 +62,7 @@ class LiveServer:
             writer.close()
         assert self._server
         self._server.close()
+        shutil.rmtree(self._scratch)
 
     def tell(self, kind: str, **data: Any) -> None:
         event = {"seq": len(self.events) + 1, "t": time.time(), "type": kind, **data}

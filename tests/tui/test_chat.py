@@ -19,7 +19,7 @@ from textual.widgets import Input
 from tests.fakes.record import START
 from tests.tui.conftest import press, screen_text, until
 from tests.tui.live_server import JOB, LiveServer
-from workbench.agents.live_client import LiveClient
+from workbench.agents.live_client import STOPPED, LiveClient
 from workbench.agents.names import brief_name
 from workbench.home import Home
 from workbench.store.rows import ChatRow
@@ -410,6 +410,9 @@ def test_what_nobody_measured_is_unknown_and_what_is_known_of_a_cost_is_shown() 
     talk = told(whole | {"totals": totals})
     assert talk.columns[0].spent == "≥ $0.0200"
     assert told(whole | {"totals": totals | {"known_cost": 0}}).columns[0].spent == "$?"
+    cut = turn(0, 1, "Hel") | {"usage": dict.fromkeys(whole["usage"], 0), "totals": totals}
+    assert [told(*turns).columns[0].tokens for turns in ((whole,), (whole, cut))] == ["0 tok", "≥ 2 tok"]
+    assert told(cut | {"idx": 0, "totals": {}}).columns[0].tokens == "? tok"
 
 
 def test_the_input_says_to_whom_it_goes() -> None:
@@ -440,6 +443,8 @@ def test_what_is_wrong_is_told_over_the_column_and_in_a_strip_but_names_nobody_i
         talk = told(turn(0, 0, "hi"), event)
         assert sum("OPENAI" in row for row in shown(talk)) == 3
         assert not any("OPENAI" in row for row in shown(replace(talk, blind=True)))
+    stopped = told(turn(0, 0, "hi"), {"type": "state", "state": "failed", "error": STOPPED, "column": 1})
+    assert sum("stopped" in row for row in shown(replace(stopped, blind=True))) == 3  # one's own doing tells nothing
 
 
 def test_an_agent_is_called_by_its_model() -> None:

@@ -42,7 +42,14 @@ LINE_LIMIT = 1 << 20
 MOST_AGENTS = 4
 LEAVE_SECONDS = 2.0
 """So long a client that leaves waits for the other side to have heard everything."""
+STOPPED = "stopped: ask again for the reply, or end the conversation"
+"""The error of a column whose reply was stopped before its first word."""
 _POLL_S = 0.05
+
+
+def failure_words(error: str, *, unnamed: bool) -> str:
+    """Why a column could not answer; before the vote of a blind comparison not in a service's words, which tell who it is."""
+    return "it could not answer" if error and unnamed and error != STOPPED else error
 
 
 def launch_chat(

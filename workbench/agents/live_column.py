@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from workbench.agents.base import Agent, AgentFailure, AgentTurn, Informed, Rejoining, User, UserTurn
 from workbench.agents.compiled import ChatAgent
 from workbench.agents.conversation import Conversation, EndedBy, Limits, Spoken, agent_message, user_message
+from workbench.agents.live_client import STOPPED
 from workbench.dialogue.model import Message
 from workbench.errors import UserError
 from workbench.models.client import Usage
@@ -352,7 +353,7 @@ class Column:
             self._pending = None
             await self._hear(turn)
         else:
-            self._fail("stopped: ask again for the reply, or end the conversation")
+            self._fail(STOPPED)
 
     async def _hear(self, turn: AgentTurn) -> None:
         message = agent_message(turn, time.time())

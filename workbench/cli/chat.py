@@ -14,7 +14,15 @@ from typing import Any, TextIO
 import click
 
 from workbench.agents.export import took_words
-from workbench.agents.live_client import Event, LiveClient, draw_scenario, launch_chat, with_persona, workflow_of
+from workbench.agents.live_client import (
+    Event,
+    LiveClient,
+    draw_scenario,
+    failure_words,
+    launch_chat,
+    with_persona,
+    workflow_of,
+)
 from workbench.cli.output import example, json_option, pass_home, to_json
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
@@ -152,7 +160,7 @@ class _Column:
         if not self.is_unnamed:
             return known
         said = [{name: m[name] for name in ("role", "text") if name in m} for m in self.messages]
-        error = self.error and "it could not answer"
+        error = failure_words(self.error or "", unnamed=True) or None
         return known | {"agent": self.shown, "messages": said, "totals": {}, "terminal": None, "error": error}
 
     @property

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 
+from workbench.agents.live_client import failure_words
 from workbench.text import clean
-from workbench.tui.panes.chat.view import ENDS, Column, Said, delay, failure
+from workbench.tui.panes.chat.view import ENDS, Column, Said, delay
 from workbench.tui.widgets.markdown import markdown
 from workbench.tui.widgets.safe import Line, fit, wrap
 
@@ -51,7 +52,7 @@ class Wrapper:
         if words := delay(column, masked=masked):
             last += [((BAR, "warn"), (row, "warn")) for row in wrap(words, width - 1)]
             last.append(((BAR, "warn"), ("x", "key"), (" stops", "dim")))
-        if words := failure(column, masked=masked):
+        if words := failure_words(column.error, unnamed=masked):
             last += [((BAR, "bad"), (row, "bad")) for row in wrap(f"✗ {words}", width - 1)]
             last.append(((BAR, "bad"), ("r", "key"), (" asks again", "dim")))
         for text in column.waits:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from workbench.agents.live_client import failure_words
 from workbench.agents.names import told_apart
 from workbench.text import clean_line
 from workbench.tui.format import dollars, duration, short
@@ -26,13 +27,15 @@ ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message. `figures` is its line of figures, `nodes` what the agent's own graph or the labeller says of it."""
+    """One message. `figures` is its line of figures, `nodes` what the agent's own graph or the labeller says of it;
+    `counted` is false where a service never said how many tokens it took."""
 
     role: str
     text: str
     by: str = ""
     figures: str = ""
     nodes: tuple[str, ...] = ()
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,14 @@ class Column:
         if not self.totals:
             return "$0"
         return f"≥ {dollars(float(known))}" if self.cost is None and known else dollars(self.cost)
+
+    @property
+    def tokens(self) -> str:
+        """Tokens so far in words: `≥ 1.2k tok` where a message's number is unknown, `? tok` where all are."""
+        known = sum(int(self.totals.get(k) or 0) for k in ("input", "output", "cache_read", "cache_write"))
+        if all(s.counted for s in self.said):
+            return f"{short(known)} tok"
+        return f"≥ {short(known)} tok" if known else "? tok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +156,8 @@ def _column(column: Column, event: Mapping[str, Any]) -> Column:
     if kind == "turn":
         said = column.said
         if text:
-            said = (*said[:idx], Said("agent", text, "", figures(event), tuple(map(str, event.get("nodes") or ()))))
+            nodes = tuple(map(str, event.get("nodes") or ()))
+            said = (*said[:idx], Said("agent", text, "", figures(event), nodes, is_counted(event)))
         return replace(column, said=said, reply="", error="", totals=event.get("totals") or column.totals)
     if kind == "place":
         return _placed(column, idx, event)
@@ -185,6 +197,11 @@ def _placed(column: Column, idx: int, event: Mapping[str, Any]) -> Column:
     )
 
 
+def is_counted(event: Mapping[str, Any]) -> bool:
+    """Whether a turn's tokens are known: the count comes at the end of a reply, and one that was cut has none."""
+    return not event.get("calls") or any((event.get("usage") or {}).values())
+
+
 def figures(event: Mapping[str, Any]) -> str:
     """One turn's figures: seconds, time to first token, tokens in (cached ones apart) and out, calls, dollars."""
     usage = event.get("usage") or {}
@@ -194,7 +211,7 @@ def figures(event: Mapping[str, Any]) -> str:
     cached = usage.get("cache_read", 0)
     given = usage.get("input", 0) + usage.get("cache_write", 0)
     tokens = f"{given:,}{f'+{cached:,}c' if cached else ''}→{usage.get('output', 0):,}"
-    if not any(usage.values()):  # the count comes at the end of a reply, and this one was cut
+    if not is_counted(event):
         tokens = "?"
     parts = [f"{seconds(event.get('latency_s'))} first {seconds(event.get('ttft_s'))}", f"{tokens} tok"]
     if calls > 1:
@@ -218,8 +235,7 @@ def sums(column: Column, columns: Sequence[Column], width: int = 999) -> Line:
     """A column's running totals, and how many times cheaper it is than the dearest; closer together where it is narrow."""
     totals = column.totals
     turns = sum(s.role == "agent" for s in column.said)
-    tokens = sum(int(totals.get(k) or 0) for k in ("input", "output", "cache_read", "cache_write"))
-    parts = [f"{turns} turn{'s'[: turns != 1]}", f"{short(tokens)} tok", column.spent]
+    parts = [f"{turns} turn{'s'[: turns != 1]}", column.tokens, column.spent]
     if totals.get("model_s") is not None:
         parts.append(duration(float(totals["model_s"])))
     dearest = max((c.cost or 0.0 for c in columns), default=0.0)
@@ -236,11 +252,6 @@ MARKS: dict[str, Span] = {
     "failed": ("✗", "bad"),
     "ended": ("■", "good"),
 }
-
-
-def failure(column: Column, *, masked: bool) -> str:
-    """Why it could not answer; what a service says would tell in a blind comparison who is who."""
-    return "it could not answer" if column.error and masked else column.error
 
 
 def delay(column: Column, *, masked: bool) -> str:
@@ -270,7 +281,7 @@ def head(talk: Talk, column: Column, addressed: bool, width: int = 999) -> tuple
 
 
 def _second(talk: Talk, column: Column, width: int) -> Line:
-    if words := failure(column, masked=talk.masked):
+    if words := failure_words(column.error, unnamed=talk.masked):
         return (("r ", "key"), (words, "bad"))
     if words := delay(column, masked=talk.masked):
         return (("x ", "key"), (words, "warn"))
@@ -285,7 +296,7 @@ def strip(talk: Talk, column: Column) -> Line:
     """A column that does not fit, in one line: state, name, node, dollars, last words."""
     last = column.reply or (column.said[-1].text if column.said else "")
     known: list[Span] = [] if talk.masked else [(f" {column.at or '–'}", "agent"), (f" {column.spent}", "dim")]
-    wrong, late = failure(column, masked=talk.masked), delay(column, masked=talk.masked)
+    wrong, late = failure_words(column.error, unnamed=talk.masked), delay(column, masked=talk.masked)
     return (
         MARKS.get(column.state, ("?", "dim")),
         (f" {column.letter} ", "key"),
