@@ -1,13 +1,14 @@
 """Whether a large record is read as quickly as a small one, and what leaving its messages outside SQLite brings.
 
-    python benchmarks/record_size.py [--json] [--quick] [--conversations 50000]
+    python benchmarks/record_size.py [--json] [--quick] [--conversations 50000] [--in FOLDER]
 
 On a record of that many conversations (--quick: 4,000) of one comparison beside the same on one of 200: what `conversations list`
 reads (all, one agent's), what Results shows behind a figure (its first rows, then the whole order), a search in all messages for a
 word that one of them holds, one conversation whole. Then
 the messages go to Parquet (`pack --cold`), and a conversation is opened from there. Conversations are sample
-data (`workbench record sample`), real words multiplied; beyond 20,000 they recur under other ids. A million of them want some 15 GB
-of disk for a while.
+data (`workbench record sample`), real words multiplied, each said over again until it has 20 messages; beyond 20,000
+conversations they recur under other ids. A million of them want some 20 GB of disk for a while. With --in the records are made
+in that folder and kept, or read as they are if they are there already, and nothing goes to Parquet.
 """
 
 from __future__ import annotations
@@ -42,20 +43,22 @@ from workbench.store.cooling import make_cold
 from workbench.store.record import Record, connect
 from workbench.store.rows import ComparisonRow, ConversationRow, MessageRow
 
-SMALL, MADE, SCREEN, COMPARISON = 200, 20_000, 60, "5ca1e5ca1e5ca1e0"
+SMALL, MADE, LONG, SCREEN, COMPARISON = 200, 20_000, 20, 60, "5ca1e5ca1e5ca1e0"
 RUNS = 15
 RARE = "quetzalcoatlus"
 FIGURE = Figure(COMPARISON, "fitness", condition="oracle")
 
 
-def measure(large: int) -> Sequence[Finding]:
+def measure(large: int, kept: Path | None) -> Sequence[Finding]:
     with tempfile.TemporaryDirectory() as folder:
-        small, big = Home(Path(folder) / "small" / "runs"), Home(Path(folder) / "big" / "runs")
-        _fill(small, SMALL)
-        _fill(big, large)
+        small, big = (Home((kept or Path(folder)) / str(count) / "runs") for count in (SMALL, large))
+        for home, count in ((small, SMALL), (big, large)):
+            if not home.database.exists():
+                _fill(home, count)
         with connect(small) as few, connect(big) as many:
             found = [_beside(name, partial(read, many), partial(read, few), large) for name, read in READS.items()]
-            found += _cold(big, many, large)
+            if kept is None:
+                found += _cold(big, many, large)
         return found
 
 
@@ -125,6 +128,7 @@ def _fill(home: Home, count: int) -> None:
     made = min(count, MADE)
     make_sample(home, Amount(dialogues=300, conversations=made, scenarios=0))
     with connect(home) as rec:
+        _lengthen(rec)
         for copy in range(1, count // made):
             _copy(rec, f"-{copy}")
         workflow = rec.query("SELECT id FROM workflows LIMIT 1")[0]["id"]
@@ -133,6 +137,19 @@ def _fill(home: Home, count: int) -> None:
         put_comparison(rec, ComparisonRow(COMPARISON, workflow, "large", {}, "done"))
         rec.execute("UPDATE conversations SET comparison_id = ?", (COMPARISON,))
         rec.execute("INSERT INTO measures SELECT id, 'fitness', (rowid % 100) / 100.0, '{}' FROM conversations")
+
+
+def _lengthen(rec: Record) -> None:
+    """Have every conversation said over again until it has `LONG` messages."""
+    with rec.write():
+        rec.execute(
+            f"""WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {LONG}),
+                    t(owner_id, length) AS (SELECT owner_id, count(*) FROM messages WHERE owner_kind = 'conversation' GROUP BY 1)
+                INSERT INTO messages (owner_kind, owner_id, idx, role, text, data, created)
+                SELECT m.owner_kind, m.owner_id, m.idx + k * length, m.role, m.text, m.data, m.created
+                FROM t, n JOIN messages m ON m.owner_kind = 'conversation' AND m.owner_id = t.owner_id
+                WHERE m.idx + k * length < {LONG}"""
+        )
 
 
 def _copy(rec: Record, mark: str) -> None:
@@ -156,8 +173,9 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=50_000)
     parser.add_argument("--quick", action="store_true", help="4,000 conversations: within a minute")
     parser.add_argument("--json", action="store_true", help="a list of {name, value, unit, rival, ratio}")
+    parser.add_argument("--in", dest="kept", type=Path, help="make the records in this folder and keep them")
     given = parser.parse_args()
-    show(measure(4_000 if given.quick else given.conversations), given.json)
+    show(measure(4_000 if given.quick else given.conversations, given.kept), given.json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from workbench.dialogue.model import Dialogue, Scenario
 from workbench.dialogue.planning import Path, PathPlan, focused_paths, per_path, plan_paths, stratified_paths
 from workbench.dialogue.scenarios import expected_path, scenario_for_path
 from workbench.dialogue.scripted import WRITER, write
+from workbench.dialogue.seen import Seen
 from workbench.errors import UserError
 from workbench.store.dialogues import known_dialogues, put_dialogues
 from workbench.store.record import Record, connect
@@ -80,15 +81,14 @@ def train_plan(workflow: Workflow, order: Order) -> PathPlan:
 
 def planned_scenarios(workflow: Workflow, order: Order, split: Split) -> Iterator[Scenario]:
     """The scenarios of a split, all different, in a fixed order."""
-    seen: set[str] = set()
+    seen = Seen()
     for i, path in enumerate(planned_paths(workflow, order, split)):
         for attempt in count():
             # The id hashes the seed too; what must differ is the content.
             scenario = scenario_for_path(workflow, path, split, order.seed * 1_000_003 + i * 101 + attempt)
             content = digest([scenario.variables, scenario.persona, [asdict(p) for p in scenario.plan]])
-            if content not in seen or attempt > 20:
+            if seen.add(int(content, 16)) or attempt > 20:
                 break
-        seen.add(content)
         yield scenario
 
 

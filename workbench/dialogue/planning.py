@@ -40,6 +40,7 @@ def plan_paths(workflow: Workflow, n: int, seed: int, least: int = 30) -> PathPl
     rng = Random(f"paths|{seed}")
     fits = space.exact and space.count() <= n
     paths: list[Path] = list(space) if fits else list(space.cover("hub choices"))
+    once = {path: path for path in paths}  # a path that comes again is the same object
     targets = {t: space.through(t) for t in [*hub_choices(workflow), *workflow.terminals]}
     targets = {t: narrowed for t, narrowed in targets.items() if narrowed}
     counts = _count(workflow, paths)
@@ -47,7 +48,7 @@ def plan_paths(workflow: Workflow, n: int, seed: int, least: int = 30) -> PathPl
         rarest = min(targets, key=lambda t: counts[t])
         # The shorter of a few shows the choice with fewer words, so that the same tokens show it more often.
         path = min((_draw(targets[rarest], rng) for _ in range(SHORTEST_OF)), key=len)
-        paths.append(path)
+        paths.append(once.setdefault(path, path))
         counts.update(_targets(workflow, path))
     rng.shuffle(paths)
     return _plan(workflow, space, paths)

@@ -9,7 +9,7 @@ weight that undoes it: the mean so weighted is the mean over paths drawn uniform
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from random import Random
@@ -19,7 +19,7 @@ from workbench.dialogue.model import Scenario
 from workbench.dialogue.scenarios import expected_path, scenario_for_path
 from workbench.dialogue.speech import find_deviation
 from workbench.store.record import Record
-from workbench.store.scenarios import scenarios as kept_scenarios
+from workbench.store.scenarios import iterate_scenarios
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import Split, Workflow
 from workbench.workflow.paths import PathSpace
@@ -86,12 +86,15 @@ def _made(workflow: Workflow, n: int, split: Split, seed: int) -> Design:
     strata = _strata(workflow)
     balance: Counter[tuple[str, str]] = Counter()
     scenarios: list[Scenario] = []
+    contents: set[str] = set()
+    deviating = 0
     for place, path in enumerate(_paths(workflow, strata, n, rng)):
-        deviating = sum(bool(s.deviations) for s in scenarios)
         owed = deviating < LEAST_DEVIATING * (len(scenarios) + 1)
-        chosen = _rarest(workflow, path, split, seed * 1_000_003 + place * 101, balance, scenarios, owed)
+        chosen = _rarest(workflow, path, split, seed * 1_000_003 + place * 101, balance, contents, owed)
         balance.update(_labels(workflow, chosen))
         scenarios.append(chosen)
+        contents.add(_content(chosen))
+        deviating += bool(chosen.deviations)
     return weigh(workflow, scenarios, strata)
 
 
@@ -125,13 +128,18 @@ def shared_with_training(rec: Record, workflow: Workflow, scenarios: Sequence[Sc
     """What the set shares with training (and, in the test split, with dev) scenarios of the record and must not."""
     others: tuple[Split, ...] = ("train", "dev") if split == "test" else ("train",)
     workflow_id = workflow_hash(workflow)
-    known = [s for other in others for s in kept_scenarios(rec, workflow_id, other)]
-    values = {(name, str(value)) for s in known for name, value in s.variables.items()}
-    contents = {_content(s) for s in known}
     open_names = [v.name for v in workflow.variables.values() if v.type != "choice"]
-    found = [f"scenario {s.id}" for s in scenarios if _content(s) in contents]
+    contents = [_content(s) for s in scenarios]
+    values = {(n, str(s.variables[n])) for s in scenarios for n in open_names if n in s.variables}
+    same: set[str] = set()
+    taken: set[tuple[str, str]] = set()
+    own = set(contents)
+    for known in (s for other in others for s in iterate_scenarios(rec, workflow_id, other)):
+        same |= own & {_content(known)}
+        taken |= values & {(name, str(value)) for name, value in known.variables.items()}
+    found = [f"scenario {s.id}" for s, content in zip(scenarios, contents, strict=True) if content in same]
     for s in scenarios:
-        found += [f"{n} '{s.variables[n]}'" for n in open_names if (n, str(s.variables.get(n))) in values]
+        found += [f"{n} '{s.variables[n]}'" for n in open_names if (n, str(s.variables.get(n))) in taken]
     return list(dict.fromkeys(found))
 
 
@@ -205,11 +213,11 @@ def _rarest(
     split: Split,
     seed: int,
     balance: Mapping[tuple[str, str], int],
-    before: Sequence[Scenario],
+    contents: Collection[str],
     owed: bool,
 ) -> Scenario:
-    """Of a few scenarios of the path the one whose labels are rarest so far; a deviating one if one is owed."""
-    contents = {_content(s) for s in before}
+    """Of a few scenarios of the path, none with one of the `contents`, the one whose labels are rarest so far; a deviating
+    one if one is owed."""
     found: list[Scenario] = []
     for attempt in range(_CANDIDATES * 4):
         share = 1.0 if owed or attempt % 2 else 0.0

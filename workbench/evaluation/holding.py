@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from workbench.evaluation.keep import Held, keep
-from workbench.evaluation.plan import Row
+from workbench.evaluation.plan import Row, Rows, rows_left
 from workbench.evaluation.services import Services
 from workbench.evaluation.simulation import Simulation
 from workbench.jobs.context import JobContext
 from workbench.models.limiter import each
 from workbench.spread.work import Poisoned
-from workbench.store.conversations import ConversationFilter, conversations
 from workbench.store.record import Record
 
 _TOLD = 20
@@ -25,19 +25,17 @@ class Holding:
         self.ctx, self.rec, self.simulation, self.services = ctx, rec, simulation, services
         self.broken = self._done = self._total = 0
 
-    async def run(self, table: list[list[Row]]) -> None:
+    async def run(self, table: Sequence[Rows]) -> None:
         """Agent after agent (local models would only fight for the same cores). Raises Stopped, BudgetSpent."""
-        wanted = ConversationFilter(comparison_id=self.simulation.comparison, status="done")
-        held = {row.id for row in conversations(self.rec, wanted)}
+        lefts = [sum(1 for _ in rows_left(self.rec, rows)) for rows in table]
         self._total = sum(len(rows) for rows in table)
-        self._done = sum(row.id in held for rows in table for row in rows)
-        for rows in table:
-            left = [row for row in rows if row.id not in held]
+        self._done = self._total - sum(lefts)
+        for rows, left in zip(table, lefts, strict=True):
             if left and not self.ctx.stopping:
-                agent = left[0].agent
-                self.ctx.stage(left[0].condition, f"{len(left)} conversations with {agent.text}")
-                self.ctx.progress(self._done, self._total, "conversations", agent=left[0].condition)
-                await each(left, self._hold, self.services.limiter(agent.model or agent.text))
+                agent = rows.agent
+                self.ctx.stage(rows.condition, f"{left} conversations with {agent.text}")
+                self.ctx.progress(self._done, self._total, "conversations", agent=rows.condition)
+                await each(rows_left(self.rec, rows), self._hold, self.services.limiter(agent.model or agent.text))
         if self.broken:
             self.ctx.log(
                 f"{self.broken} conversations were broken by infrastructure; the same command retries them alone"

@@ -4,9 +4,11 @@ repetition, kept as it arrives."""
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 
 import workbench
@@ -28,11 +30,17 @@ from workbench.models.client import Reply, Request
 from workbench.models.ledger import BudgetSpent
 from workbench.models.limiter import each
 from workbench.spread.work import Desk, Place
-from workbench.store.conversations import ConversationFilter, conversation_messages, conversations
+from workbench.store.conversations import (
+    ConversationFilter,
+    conversation_keys,
+    conversation_messages,
+    conversation_rowids,
+)
 from workbench.store.record import Record
 from workbench.store.rows import VerdictRow
 from workbench.store.scenarios import get_scenario
-from workbench.store.verdicts import drop_verdicts, put_verdicts, verdicts
+from workbench.store.select import windows
+from workbench.store.verdicts import drop_verdicts, judged, put_verdicts
 from workbench.workflow.hashing import digest
 from workbench.workflow.model import Workflow
 
@@ -78,34 +86,65 @@ class Panel:
         return {"name": rubric.name, "hash": self.rubric_id, "criteria": rubric.text, "titles": rubric.titles}
 
 
-def tasks_left(
-    rec: Record, comparison: str, panel: Panel, seed: int = 0, *, retry_missing: bool = False
-) -> tuple[list[Task], int]:
-    """The judgements that are not in the record, in shuffled order, and how many there are in all.
+@dataclass(frozen=True, eq=False)
+class Left:
+    """The judgements that are left of `total`, in shuffled order: eight bytes each until it is their turn."""
+
+    rec: Record
+    panel: Panel
+    total: int
+    places: array[int]
+    """(row id of the conversation, judge, repetition) in one number."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Task]:
+        return self._tasks(self.places)
+
+    def count(self, judge: str) -> int:
+        """How many of them are a judge's."""
+        return sum(1 for _ in self._places_of(judge))
+
+    def of(self, judge: str) -> Iterator[Task]:
+        """Those of a judge."""
+        return self._tasks(self._places_of(judge))
+
+    def _places_of(self, judge: str) -> Iterator[int]:
+        number, judges, repetitions = self.panel.judges.index(judge), len(self.panel.judges), self.panel.repetitions
+        return (place for place in self.places if place // repetitions % judges == number)
+
+    def _tasks(self, places: Iterable[int]) -> Iterator[Task]:
+        judges, repetitions = self.panel.judges, self.panel.repetitions
+        for window in windows(places):
+            rowids = [place // repetitions // len(judges) for place in window]
+            known = conversation_keys(self.rec, rowids)
+            for rowid, place in zip(rowids, window, strict=True):
+                if rowid in known:  # else it was deleted meanwhile
+                    judge = judges[place // repetitions % len(judges)]
+                    yield Task(*known[rowid], judge, place % repetitions, self.panel.rubric_id)
+
+
+def tasks_left(rec: Record, comparison: str, panel: Panel, seed: int = 0, *, retry_missing: bool = False) -> Left:
+    """The judgements that are not in the record.
 
     `retry_missing` also takes up those that were had with a criterion missing (refused, malformed, false quotation).
     """
-    known: Counter[tuple[str, str, int]] = Counter()
-    faulty: set[tuple[str, str, int]] = set()
-    for row in verdicts(rec, comparison_id=comparison):
-        if row.rubric_hash == panel.rubric_id:
-            place = (row.conversation_id, row.judge, row.rep)
-            known[place] += 1
-            if row.score is None:
-                faulty.add(place)
-    every = [
-        Task(c.id, c.scenario_id, judge, repetition, panel.rubric_id)
-        for c in conversations(rec, ConversationFilter(comparison_id=comparison, status="done"))
-        for judge in panel.judges
-        for repetition in range(panel.repetitions)
-    ]
-    left = []
-    for task in every:
-        place = (task.conversation, task.judge, task.repetition)
-        if known[place] < len(panel.rubric.criteria) or (retry_missing and place in faulty):
-            left.append(task)
+    held = conversation_rowids(rec, ConversationFilter(comparison_id=comparison, status="done"), "made")
+    every = [(judge, repetition) for judge in panel.judges for repetition in range(panel.repetitions)]
+    left = array("q")
+    for window in windows(held):
+        had = {
+            (rowid, judge, repetition)
+            for rowid, judge, repetition, count, missing in judged(rec, window, panel.rubric_id)
+            if count >= len(panel.rubric.criteria) and not (retry_missing and missing)
+        }
+        for rowid in window:
+            for number, (judge, repetition) in enumerate(every):
+                if (rowid, judge, repetition) not in had:
+                    left.append(rowid * len(every) + number)
     Random(f"judging|{comparison}|{seed}").shuffle(left)
-    return left, len(every)
+    return Left(rec, panel, len(held) * len(every), left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +183,16 @@ class Bench:
     def __init__(self, rec: Record, workflow: Workflow, panel: Panel, services: Services) -> None:
         self.rec, self.panel, self.services = rec, panel, services
         self._workflow, self._slots = workflow, Slots(workflow)
-        self._notes: dict[str, str] = {}
+        self._notes = lru_cache(maxsize=_NOTES)(self._read_notes)
 
     def case(self, task: Task) -> Case:
         """The conversation as the judge gets it: no name of an agent, no node."""
-        if task.scenario not in self._notes:
-            scenario = get_scenario(self.rec, task.scenario or "")
-            self._notes[task.scenario or ""] = notes_for(self._workflow, scenario, self._slots) if scenario else "none"
         lines = tuple((m.role, m.text) for m in conversation_messages(self.rec, task.conversation))
-        return Case(task.conversation, lines, self._notes[task.scenario or ""])
+        return Case(task.conversation, lines, self._notes(task.scenario or ""))
+
+    def _read_notes(self, scenario_id: str) -> str:
+        scenario = get_scenario(self.rec, scenario_id)
+        return notes_for(self._workflow, scenario, self._slots) if scenario else "none"
 
     def keep(self, task: Task, rows: Sequence[VerdictRow]) -> None:
         """Store the verdicts and drop the answers they were read from, both or neither."""
@@ -202,11 +242,12 @@ class Tally:
     missing: Counter[str] = field(default_factory=Counter)
 
 
-async def judge_all(ctx: JobContext, bench: Bench, tasks: Sequence[Task], total: int) -> Tally:
+async def judge_all(ctx: JobContext, bench: Bench, tasks: Left) -> Tally:
     """Do the tasks, the judges side by side, each as many at once as its service takes.
 
     Tasks that a service failed are counted and left for the next run. Raises Stopped, BudgetSpent.
     """
+    total = tasks.total
     tally, work = Tally(total - len(tasks)), Judging(bench.panel.rubric)
 
     async def one(task: Task, place: Place) -> None:
@@ -228,7 +269,7 @@ async def judge_all(ctx: JobContext, bench: Bench, tasks: Sequence[Task], total:
 
     async def all_of(judge: str) -> None:
         place, limiter = await bench.services.judge(judge)
-        await each([t for t in tasks if t.judge == judge], lambda task: one(task, place), limiter)
+        await each(tasks.of(judge), lambda task: one(task, place), limiter)
 
     ctx.progress(tally.done, total, "judgements")
     await together(all_of(judge) for judge in bench.panel.judges)
@@ -245,6 +286,8 @@ async def together(works: Iterable[Coroutine[None, None, None]]) -> None:
             raise error
 
 
+_NOTES = 2_000
+"""Scenarios whose notes are kept for the next judge or repetition."""
 _TOLD = 20
 """Errors told one by one in a log; the rest are in the count."""
 

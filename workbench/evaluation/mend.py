@@ -21,14 +21,14 @@ from workbench.jobs import JobContext, jobs, launch
 from workbench.jobs.folder import read_job
 from workbench.jobs.parts import see_through
 from workbench.store import connect
-from workbench.store.conversations import ConversationFilter, conversations, get_conversation
+from workbench.store.conversations import conversations_of, get_conversation, held_counts
 from workbench.store.datasets import dataset_dialogues
 from workbench.store.find import find
 from workbench.store.record import Record
 from workbench.store.rows import ConversationRow, MeasureRow
 from workbench.store.runs import get_run
 from workbench.store.scenarios import get_scenario
-from workbench.store.verdicts import measures
+from workbench.store.verdicts import iterate_measures, measures
 from workbench.store.workflows import get_workflow
 from workbench.training.launch import PATH_PROBE, find_run, launch_run
 from workbench.training.recipe import recipe_dict, recipe_from
@@ -79,32 +79,27 @@ class Mend:
 
 def weak_choices(rec: Record, comparison: str, condition: str) -> list[Weak]:
     """What a condition's conversations got wrong, the most often wrong first."""
-    held = conversations(rec, ConversationFilter(comparison_id=comparison, condition=condition))
-    return _weak(rec, held, measures(rec, comparison_id=comparison))
+    choices, ends = (iterate_measures(rec, comparison, condition, name) for name in ("hub_choice", "right_terminal"))
+    return _weak(rec, choices, ends)
 
 
 def weak_choices_of(rec: Record, conversation: ConversationRow) -> list[Weak]:
     """What one conversation got wrong; if no hub and no end, the hub choices that its scenario was made to take."""
-    if found := _weak(rec, [conversation], measures(rec, conversation.id)):
+    choices, ends = (measures(rec, conversation.id, name=name) for name in ("hub_choice", "right_terminal"))
+    if found := _weak(rec, choices, ends):
         return found
     workflow = _workflow(rec, conversation)
     hubs, due = set(workflow.hubs), (workflow.edge[e] for e in _due(rec, workflow, conversation))
     return [Weak(e.id, e.source, 1, 1) for e in due if e.source in hubs]
 
 
-def _weak(rec: Record, held: Sequence[ConversationRow], rows: Iterable[MeasureRow]) -> list[Weak]:
-    """What went wrong in the conversations `held` of one comparison, whose measures are among `rows`."""
+def _weak(rec: Record, choices: Iterable[MeasureRow], ends: Iterable[MeasureRow]) -> list[Weak]:
+    """What went wrong in conversations of one comparison, by their measures of the hub choices and of the ends."""
     wrong: Counter[tuple[str, str]] = Counter()
     every: Counter[tuple[str, str]] = Counter()
-    ends: dict[str, tuple[bool, object]] = {}
     astray: set[str] = set()
-    known = {c.id for c in held}
-    for row in rows:
-        if row.conversation_id not in known:
-            continue
-        if row.name == "right_terminal":
-            ends[row.conversation_id] = bool(row.value), row.detail.get("expected")
-        hubs = row.detail.get("hubs") if row.name == "hub_choice" else None
+    for row in choices:
+        hubs = row.detail.get("hubs")
         for choice in hubs if isinstance(hubs, list) else []:
             key = (str(choice["demanded"]), str(choice["hub"]))
             if choice["demanded"] is not None:
@@ -112,15 +107,20 @@ def _weak(rec: Record, held: Sequence[ConversationRow], rows: Iterable[MeasureRo
                 wrong[key] += not choice["right"]
             if not choice["right"]:
                 astray.add(row.conversation_id)
-    missed = [c for c in held if not ends.get(c.id, (True, None))[0] and c.id not in astray]
-    workflow = _workflow(rec, missed[0]) if missed else None
-    due_at = Counter(end for _, end in ends.values())
-    for conversation in missed:
-        if workflow and (due := _due(rec, workflow, conversation)):
-            expected = ends[conversation.id][1]
+    due_at: Counter[object] = Counter()
+    missed: dict[str, object] = {}
+    for row in ends:
+        expected = row.detail.get("expected")
+        due_at[expected] += 1
+        if not row.value and row.conversation_id not in astray:
+            missed[row.conversation_id] = expected
+    workflow: Workflow | None = None
+    for conversation in conversations_of(rec, missed):
+        workflow = workflow or _workflow(rec, conversation)
+        if due := _due(rec, workflow, conversation):
             key = (due[-1], workflow.edge[due[-1]].source)
             wrong[key] += 1
-            every[key] = max(every[key], due_at[expected])
+            every[key] = max(every[key], due_at[missed[conversation.id]])
     ranked = sorted((key for key in wrong if wrong[key]), key=lambda k: (-wrong[k], -wrong[k] / every[k], k))
     return [Weak(edge, hub, wrong[edge, hub], every[edge, hub]) for edge, hub in ranked]
 
@@ -142,8 +142,7 @@ def find_weak(home: Home, wanted: str, agent: str | None = None) -> tuple[str, l
             run, weak = _run_of(conversation.agent), weak_choices_of(rec, conversation)
         else:
             comparison = find(rec, "comparison", wanted)
-            held = conversations(rec, ConversationFilter(comparison_id=comparison))
-            compiled = {c.condition: c.agent for c in held if c.agent.startswith("compiled:")}
+            compiled = {c.condition: c.agent for c in held_counts(rec, comparison) if c.agent.startswith("compiled:")}
             chosen = [c for c, a in compiled.items() if agent in (None, c, a)]
             if not chosen:
                 raise UserError(f"comparison {wanted} has no compiled agent{f' {agent}' if agent else ''} to mend")

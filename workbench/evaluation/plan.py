@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -15,9 +15,11 @@ from workbench.evaluation.judges import judge_models
 from workbench.evaluation.judging import Panel
 from workbench.evaluation.rubric import load_rubric
 from workbench.evaluation.rules import JUDGE as RULES
+from workbench.store.conversations import done_conversations
 from workbench.store.datasets import dataset_dialogues
 from workbench.store.find import find
 from workbench.store.record import Record
+from workbench.store.select import windows
 from workbench.text import clean_line
 from workbench.workflow.hashing import digest, workflow_hash
 from workbench.workflow.model import Split, Workflow
@@ -76,6 +78,28 @@ class Row:
     repetition: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The conversations that one agent is to hold, repetitions innermost; made when their turn comes."""
+
+    agent: AgentName
+    condition: str
+    scenarios: Sequence[Scenario]
+    repetitions: int
+    comparison: str
+    identity: str
+    """The agent's part of a conversation's id."""
+
+    def __len__(self) -> int:
+        return len(self.scenarios) * self.repetitions
+
+    def __iter__(self) -> Iterator[Row]:
+        for scenario in self.scenarios:
+            for rep in range(self.repetitions):
+                key = digest([self.comparison, self.identity, scenario.id, rep])
+                yield Row(key, self.agent, self.condition, scenario, rep)
+
+
 def plan_of(args: Mapping[str, Any]) -> EvaluationPlan:
     """Read a job's arguments. Raises UserError for unknown ones and for values out of range."""
     known = {f.name for f in fields(EvaluationPlan)}
@@ -125,21 +149,22 @@ def comparison_id(rec: Record, workflow: Workflow, plan: EvaluationPlan, scenari
     return digest([workflow_hash(workflow), agents, [s.id for s in scenarios], setting])
 
 
-def rows_of(rec: Record, plan: EvaluationPlan, comparison: str, scenarios: list[Scenario]) -> list[list[Row]]:
-    """The conversations to hold, a list an agent, repetitions innermost."""
+def rows_of(rec: Record, plan: EvaluationPlan, comparison: str, scenarios: list[Scenario]) -> list[Rows]:
+    """The conversations to hold, agent by agent."""
     conditions = condition_names([parse_name(name) for name in plan.agents])
-    table: list[list[Row]] = []
+    table: list[Rows] = []
     for text in plan.agents:
         agent = parse_name(text)
         few = scenarios[: plan.limits.get(text, len(scenarios))]
-        table.append(
-            [
-                Row(digest([comparison, identity(rec, agent), s.id, rep]), agent, conditions[agent.text], s, rep)
-                for s in few
-                for rep in range(plan.repetitions)
-            ]
-        )
+        table.append(Rows(agent, conditions[agent.text], few, plan.repetitions, comparison, identity(rec, agent)))
     return table
+
+
+def rows_left(rec: Record, rows: Rows) -> Iterator[Row]:
+    """Those of the conversations that have not been held to their end when their turn comes."""
+    for window in windows(rows):
+        done = done_conversations(rec, [row.id for row in window])
+        yield from (row for row in window if row.id not in done)
 
 
 def condition_names(agents: list[AgentName]) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from workbench.dialogue.generation import keep_workflow
+from workbench.dialogue.model import Scenario
 from workbench.evaluation.estimate import SAMPLE, Estimate, Prices, estimate
-from workbench.evaluation.judging import tasks_left
-from workbench.evaluation.plan import EvaluationPlan, comparison_id, rows_of, scenario_set
+from workbench.evaluation.judging import Left, tasks_left
+from workbench.evaluation.plan import EvaluationPlan, comparison_id, rows_left, rows_of, scenario_set
 from workbench.evaluation.rejudge import Rejudging, comparison_with_workflow
 from workbench.models.prices import BATCH_SHARE
-from workbench.store.conversations import ConversationFilter, conversations
 from workbench.store.record import Record
 from workbench.store.scenarios import get_scenario
 from workbench.workflow.load import load_workflow
@@ -20,13 +20,10 @@ def preview(rec: Record, plan: EvaluationPlan, prices: Prices, *, batch: bool = 
     keep_workflow(rec, workflow)
     scenarios = list(scenario_set(rec, workflow, plan).scenarios)
     comparison, panel = comparison_id(rec, workflow, plan, scenarios), plan.panel()
-    held = {row.id for row in conversations(rec, ConversationFilter(comparison_id=comparison, status="done"))}
-    left: dict[str, int] = {}
-    for rows in rows_of(rec, plan, comparison, scenarios):
-        left[rows[0].agent.text] = sum(row.id not in held for row in rows)
-    known, _ = tasks_left(rec, comparison, panel, retry_missing=plan.retry_missing)
+    left = {rows.agent.text: sum(1 for _ in rows_left(rec, rows)) for rows in rows_of(rec, plan, comparison, scenarios)}
+    known = tasks_left(rec, comparison, panel, retry_missing=plan.retry_missing)
     to_come = sum(left.values()) * panel.repetitions
-    judgements = {judge: sum(t.judge == judge for t in known) + to_come for judge in panel.judges}
+    judgements = {judge: known.count(judge) + to_come for judge in panel.judges}
     share = BATCH_SHARE if batch else 1.0
     user = plan.user.removeprefix("llm:") if plan.user.startswith("llm:") else None
     return estimate(workflow, user, panel, scenarios, left, judgements, prices, batch_share=share)
@@ -36,9 +33,19 @@ def preview_judging(rec: Record, wanted: Rejudging, prices: Prices, *, batch: bo
     """The judgements of a comparison that are not in the record, with their estimate."""
     row, workflow = comparison_with_workflow(rec, wanted.comparison)
     panel = wanted.panel()
-    known, _ = tasks_left(rec, row.id, panel, retry_missing=wanted.retry_missing)
-    judgements = {judge: sum(t.judge == judge for t in known) for judge in panel.judges}
-    ids = dict.fromkeys(task.scenario for task in known if task.scenario)
-    scenarios = [s for i in list(ids)[:SAMPLE] if (s := get_scenario(rec, i)) is not None]
+    known = tasks_left(rec, row.id, panel, retry_missing=wanted.retry_missing)
+    judgements = {judge: known.count(judge) for judge in panel.judges}
+    scenarios = _first_scenarios(rec, known)
     share = BATCH_SHARE if batch else 1.0
     return estimate(workflow, None, panel, scenarios, {}, judgements, prices, batch_share=share)
+
+
+def _first_scenarios(rec: Record, tasks: Left) -> list[Scenario]:
+    """The first few scenarios that the judgements are about."""
+    ids: dict[str, None] = {}
+    for task in tasks:
+        if len(ids) == SAMPLE:
+            break
+        if task.scenario:
+            ids[task.scenario] = None
+    return [s for i in ids if (s := get_scenario(rec, i)) is not None]

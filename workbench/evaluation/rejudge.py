@@ -18,7 +18,13 @@ from workbench.evaluation.summary import summarise
 from workbench.jobs.context import JobContext
 from workbench.models.ledger import BudgetSpent
 from workbench.store.comparisons import get_comparison, put_comparison, set_comparison
-from workbench.store.conversations import ConversationFilter, conversation_messages, conversations, put_conversation
+from workbench.store.conversations import (
+    ConversationFilter,
+    conversation_messages,
+    conversation_rowids,
+    iterate_conversations,
+    put_conversation,
+)
 from workbench.store.record import Record, connect
 from workbench.store.rows import ComparisonRow
 from workbench.store.scenarios import get_scenario
@@ -93,8 +99,9 @@ def rejudge(
     """
     row, workflow = comparison_with_workflow(rec, comparison_id)
     assessor = Assessor(workflow)
-    held = conversations(rec, ConversationFilter(comparison_id=comparison_id, status="done"))
-    for done, conversation in enumerate(held, 1):
+    wanted = ConversationFilter(comparison_id=comparison_id, status="done")
+    total = len(conversation_rowids(rec, wanted))
+    for done, conversation in enumerate(iterate_conversations(rec, wanted), 1):
         scenario = get_scenario(rec, conversation.scenario_id or "")
         if scenario is None:
             continue
@@ -104,7 +111,7 @@ def rejudge(
             put_conversation(rec, replace(conversation, terminal=found.terminal))
             put_measures(rec, measure_rows(conversation.id, found))
             put_verdicts(rec, verdict_rows(conversation.id, assessor, found))
-        on_progress(done, len(held))
+        on_progress(done, total)
     summary = summarise(rec, comparison_id, assessor, hourly_price=_price(row))
     set_comparison(rec, comparison_id, row.status, summary)
     return summary

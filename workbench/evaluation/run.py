@@ -90,12 +90,12 @@ async def judge(
     """Have the panel's missing verdicts on a comparison; returns how many judgements could not be reached."""
     if not panel.judges or ctx.stopping:
         return 0
-    tasks, total = tasks_left(rec, comparison, panel, retry_missing=retry_missing)
+    tasks = tasks_left(rec, comparison, panel, retry_missing=retry_missing)
     if not tasks:
         return 0
     who = ", ".join(panel.judges)
     ctx.stage("judging", f"{len(tasks)} judgements by {who}, rubric {panel.rubric.name} ({panel.rubric_id})")
-    tally = await judge_all(ctx, Bench(rec, workflow, panel, services), tasks, total)
+    tally = await judge_all(ctx, Bench(rec, workflow, panel, services), tasks)
     return tally.unreached
 
 

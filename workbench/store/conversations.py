@@ -10,7 +10,7 @@ from workbench.store.encode import from_json, to_json
 from workbench.store.messages import conversation_message, message_columns, owned, write_messages
 from workbench.store.record import Record, Row
 from workbench.store.rows import ConversationRow, HeldRow, MessageRow
-from workbench.store.select import Where, order, said, stride
+from workbench.store.select import Where, order, said, stride, windows
 
 SORTS = {
     "made": "c.rowid",
@@ -22,8 +22,6 @@ SORTS = {
     "messages": "(SELECT count(*) FROM messages m WHERE m.owner_kind = 'conversation' AND m.owner_id = c.id), c.rowid",
 }
 """Orders of a list; "-" before the name turns it round."""
-WINDOW = 500
-"""Rows that are read together where all are gone through one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +138,15 @@ def iterate_conversations(
     rowids = conversation_rowids(rec, wanted, sort)
     if most is not None:
         rowids = rowids[:: stride(len(rowids), most)]
-    for at in range(0, len(rowids), WINDOW):
-        yield from conversation_rows(rec, rowids[at : at + WINDOW])
+    for window in windows(rowids):
+        yield from conversation_rows(rec, window)
+
+
+def conversations_of(rec: Record, ids: Iterable[str]) -> Iterator[ConversationRow]:
+    """The conversations with these ids one by one, without their messages; ids that are not there are left out."""
+    for window in windows(ids):
+        sql = "SELECT * FROM conversations WHERE id IN (SELECT value FROM json_each(?)) ORDER BY rowid"
+        yield from map(_row, rec.query(sql, (to_json(window),)))
 
 
 def total_kinds(rec: Record, comparison_id: str) -> dict[str, set[str]]:
@@ -165,6 +170,18 @@ def conversation_rowids(rec: Record, wanted: ConversationFilter | None = None, s
 def conversation_rows(rec: Record, rowids: Iterable[int]) -> list[ConversationRow]:
     """Lines of a list for a window of row ids, in that order."""
     return rec.window("SELECT c.* FROM conversations c WHERE c.rowid IN", rowids, _row)
+
+
+def conversation_keys(rec: Record, rowids: Iterable[int]) -> dict[int, tuple[str, str | None]]:
+    """Row id → (id, scenario) for a window of conversations, without reading the rest of them."""
+    sql = "SELECT rowid, id, scenario_id FROM conversations WHERE rowid IN (SELECT value FROM json_each(?))"
+    return {row["rowid"]: (row["id"], row["scenario_id"]) for row in rec.query(sql, (to_json(list(rowids)),))}
+
+
+def done_conversations(rec: Record, ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that have been held to their end: what need not be held again."""
+    sql = "SELECT id FROM conversations WHERE id IN (SELECT value FROM json_each(?)) AND status = 'done'"
+    return {row["id"] for row in rec.query(sql, (to_json(list(ids)),))}
 
 
 def _where(wanted: ConversationFilter) -> Where:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,7 @@ from workbench.dialogue.model import PlannedMove, Scenario
 from workbench.store.encode import from_json, to_json
 from workbench.store.record import Record, Row
 from workbench.store.rows import now
-from workbench.store.select import Where
+from workbench.store.select import Where, windows
 from workbench.workflow.model import Split
 
 
@@ -25,11 +25,18 @@ def get_scenario(rec: Record, scenario_id: str) -> Scenario | None:
     return scenario_of(row) if row else None
 
 
-def scenarios(rec: Record, workflow_id: str | None = None, split: Split | None = None) -> list[Scenario]:
-    """Scenarios in the order in which they were made."""
+def iterate_scenarios(rec: Record, workflow_id: str | None = None, split: Split | None = None) -> Iterator[Scenario]:
+    """Scenarios one by one, in the order in which they were made."""
     where = Where()
     where.equal({"workflow_id": workflow_id, "split": split})
-    return [scenario_of(row) for row in rec.query(f"SELECT * FROM scenarios{where} ORDER BY rowid", where.arguments)]
+    rowids = rec.by_rowid(f"SELECT rowid FROM scenarios{where}", where.arguments)
+    for window in windows(rowids):
+        yield from rec.window("SELECT * FROM scenarios WHERE rowid IN", window, scenario_of)
+
+
+def scenarios(rec: Record, workflow_id: str | None = None, split: Split | None = None) -> list[Scenario]:
+    """The same all at once."""
+    return list(iterate_scenarios(rec, workflow_id, split))
 
 
 def comparison_scenarios(rec: Record, comparison_id: str) -> list[Scenario]:

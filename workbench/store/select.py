@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TypeVar
 
 from workbench.errors import UserError
+
+WINDOW = 500
+"""Rows that are read together where all are gone through one by one."""
+T = TypeVar("T")
 
 
 class Where:
@@ -32,6 +38,12 @@ class Where:
 
     def __str__(self) -> str:
         return f" WHERE {' AND '.join(self.parts)}" if self.parts else ""
+
+
+def windows(items: Iterable[T], size: int = WINDOW) -> Iterator[list[T]]:
+    """The items in handfuls of `size`, in order: what is read together where all are gone through."""
+    source = iter(items)
+    return iter(lambda: list(islice(source, size)), [])
 
 
 def stride(n: int, most: int) -> int:

@@ -40,6 +40,15 @@ def verdicts(rec: Record, conversation_id: str | None = None, comparison_id: str
     return [_verdict(row) for row in rows]
 
 
+def judged(rec: Record, rowids: Iterable[int], rubric_hash: str) -> list[tuple[int, str, int, int, int]]:
+    """What a window of conversations (by row id) has by one rubric: (row id, judge, repetition, verdicts, those of them
+    without a score)."""
+    sql = """SELECT c.rowid, v.judge, v.rep, count(*), count(*) - count(v.score)
+             FROM conversations c JOIN verdicts v ON v.conversation_id = c.id
+             WHERE c.rowid IN (SELECT value FROM json_each(?)) AND v.rubric_hash = ? GROUP BY c.rowid, v.judge, v.rep"""
+    return [tuple(row) for row in rec.query(sql, (to_json(list(rowids)), rubric_hash))]
+
+
 def scored_by_people(rec: Record, comparison_id: str) -> list[str]:
     """The conversations of a comparison on which a person (a judge named `human:…`) gave a verdict."""
     sql = """SELECT DISTINCT c.id AS id FROM conversations c JOIN verdicts v ON v.conversation_id = c.id
