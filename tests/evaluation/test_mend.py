@@ -20,14 +20,14 @@ from workbench.dialogue.model_writer import Writer, writer_named
 from workbench.dialogue.scenarios import expected_path
 from workbench.errors import UserError
 from workbench.evaluation import mend
-from workbench.evaluation.mend import Mend, Weak, find_weak, plan_mend, weak_choices, weak_choices_of
+from workbench.evaluation.mend import Mend, Weak, find_weak, launch_mend, plan_mend, weak_choices, weak_choices_of
 from workbench.evaluation.plan import plan_of
 from workbench.evaluation.run import evaluate
 from workbench.home import Home
 from workbench.jobs import jobs
 from workbench.jobs.context import JobContext
 from workbench.jobs.events import EventWriter
-from workbench.jobs.folder import Job, write_job
+from workbench.jobs.folder import Job, write_job, write_json
 from workbench.jobs.settings import change_settings, read_settings
 from workbench.store import connect
 from workbench.store.conversations import ConversationFilter, conversations
@@ -37,6 +37,7 @@ from workbench.store.runs import put_run
 from workbench.store.scenarios import get_scenario
 from workbench.store.verdicts import measures, put_measures
 from workbench.training.recipe import recipe_dict
+from workbench.workflow.hashing import digest
 from workbench.workflow.load import load_workflow
 
 
@@ -109,6 +110,22 @@ async def test_mending_writes_dialogues_through_the_weak_branches_and_starts_a_r
     assert all(set(path) & set(plan.through) for path in planned_paths(workflow, order, "train"))
 
 
+async def test_the_same_mend_again_goes_on_with_the_run_that_it_started(
+    home: Home, comparison: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, weak = find_weak(home, comparison)
+    plan = plan_mend(home, run, weak[:1], 6)
+    result, started = mended(home, plan, monkeypatch)
+    folder = home.jobs / digest(["mend", asdict(plan)])
+    (home.jobs / ("c" * 16)).rename(folder)
+    write_job(Job(folder.name, "mend", "mend first", asdict(plan), folder, 1.0))
+    write_json(folder / "done.json", {"attempt": 0, "state": "done", "at": 2.0, "result": result})
+    expected = dict(started)
+    started.clear()
+    assert launch_mend(home, plan) == folder.name
+    assert started == expected
+
+
 async def test_each_mend_of_a_run_has_a_name_of_its_own(home: Home, comparison: str) -> None:
     run, weak = find_weak(home, comparison)
     first = plan_mend(home, run, weak[:1], 6)
@@ -120,8 +137,9 @@ async def test_each_mend_of_a_run_has_a_name_of_its_own(home: Home, comparison: 
     assert again == first
 
 
-async def test_an_end_that_was_missed_though_every_hub_was_right_is_mended_by_its_last_edge(
-    home: Home, comparison: str
+@pytest.mark.parametrize("broken_off", [False, True], ids=["every hub was right", "no choice was ever due"])
+async def test_an_end_that_was_missed_though_no_choice_was_wrong_is_mended_by_its_last_edge(
+    home: Home, comparison: str, broken_off: bool
 ) -> None:
     workflow = load_workflow("travel_booking")
     with connect(home) as rec:
@@ -131,6 +149,9 @@ async def test_an_end_that_was_missed_though_every_hub_was_right_is_mended_by_it
         last = workflow.edge[expected_path(workflow, scenario)[-1]]
         detail = {"reached": None, "expected": last.target}
         put_measures(rec, [MeasureRow(held[0].id, "right_terminal", 0.0, detail)])
+        if broken_off:  # where the first hub was, the conversation had left the procedure
+            lost = {"demanded": None, "hub": workflow.hubs[0], "message": 0, "right": False, "taken": None}
+            put_measures(rec, [MeasureRow(held[0].id, "hub_choice", 0.0, {"hubs": [lost]})])
         every = [m.detail["expected"] for m in measures(rec, comparison_id=comparison, name="right_terminal")]
         found = weak_choices(rec, comparison, "oracle")
         assert weak_choices_of(rec, held[0]) == [Weak(last.id, last.source, 1, 1)]

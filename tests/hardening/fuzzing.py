@@ -103,7 +103,7 @@ def _job_folder() -> Callable[[bytes], object]:
 
 
 def _answer(kind: str) -> Callable[[bytes], object]:
-    """A body as the SDK's transport hands it over, whole and as a stream."""
+    """A body as the SDK's transport hands it over, whole and as a stream. One client and one loop serve all inputs."""
     import anthropic  # noqa: F401
     import httpx2
 
@@ -112,6 +112,9 @@ def _answer(kind: str) -> Callable[[bytes], object]:
     from workbench.models.openai_client import OpenAIClient
 
     request = Request((ChatMessage("user", "x"),))
+    url = "http://127.0.0.1:9/v1"
+    asked: Client = AnthropicClient("m", "key", url) if kind == "anthropic" else OpenAIClient("m", "key", url)
+    runner = asyncio.Runner()
 
     async def ask(data: bytes, stream: bool) -> None:
         form = "text/event-stream" if stream else "application/json"
@@ -119,22 +122,17 @@ def _answer(kind: str) -> Callable[[bytes], object]:
         def handle(_: Any) -> Any:
             return httpx2.Response(200, headers={"content-type": form}, content=data)
 
-        url = "http://127.0.0.1:9/v1"
-        asked: Client = AnthropicClient("m", "key", url) if kind == "anthropic" else OpenAIClient("m", "key", url)
         asked._client._client._transport = httpx2.MockTransport(handle)  # type: ignore[attr-defined]
-        try:
-            if stream:
-                async for _piece in asked.stream(request):
-                    pass
-            else:
-                await asked.complete(request)
-        finally:
-            await asked.close()
+        if stream:
+            async for _piece in asked.stream(request):
+                pass
+        else:
+            await asked.complete(request)
 
     def parse(data: bytes) -> object:
         for stream in (False, True):
             try:
-                asyncio.run(ask(data, stream))
+                runner.run(ask(data, stream))
             except UserError:
                 if stream:
                     raise

@@ -60,6 +60,7 @@ PRICES = '{"date": "2026-11-01", "models": {"m": {"input": %s, "output": 1}}, "m
         ("recipe", f"base: {DEEP}"),
         ("recipe", "- " * 3000),
     ],
+    ids=lambda value: value[:24],
 )
 def test_what_the_fuzzer_found(name: str, text: str) -> None:
     judge(known()[name], text.encode())

@@ -17,7 +17,7 @@ from workbench.dialogue.scenarios import expected_path
 from workbench.dialogue.scripted import WRITER
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.jobs import JobContext, jobs, launch
+from workbench.jobs import JobContext, jobs, launch, status
 from workbench.jobs.folder import read_job
 from workbench.jobs.parts import see_through
 from workbench.store import connect
@@ -44,7 +44,8 @@ MOST_BRANCHES = 6
 class Weak:
     """An edge that an agent missed: of `n` times that it was due at `hub`, `wrong` took another way or never came.
 
-    Hub choices, and the last edges of conversations that decided every hub rightly and yet ended elsewhere.
+    Hub choices, and the last edges of conversations that chose wrongly at no hub where a choice was due and yet ended
+    elsewhere.
     """
 
     edge: str
@@ -105,8 +106,8 @@ def _weak(rec: Record, choices: Iterable[MeasureRow], ends: Iterable[MeasureRow]
             if choice["demanded"] is not None:
                 every[key] += 1
                 wrong[key] += not choice["right"]
-            if not choice["right"]:
-                astray.add(row.conversation_id)
+                if not choice["right"]:
+                    astray.add(row.conversation_id)
     due_at: Counter[object] = Counter()
     missed: dict[str, object] = {}
     for row in ends:
@@ -219,11 +220,20 @@ def _name(home: Home, run: str, plan: Mend) -> str:
 
 
 def launch_mend(home: Home, plan: Mend, settings: Mapping[str, object] | None = None) -> str:
-    """Start the mending job; returns its id. The same plan again joins it, goes on with it, or finds it done.
+    """Start the mending job; returns its id. The same plan again joins it, goes on with it, or finds it done: then the run
+    that it started goes on if it has not come to its end.
 
     `settings` (budget, concurrency) are those of the job that writes.
     """
-    return launch(home, "mend", asdict(plan), f"mend {plan.name}", settings=settings or {}).id
+    job = launch(home, "mend", asdict(plan), f"mend {plan.name}", settings=settings or {})
+    if dataset := status(home, job.id).result.get("dataset"):
+        _launch_run(home, plan, str(dataset))
+    return job.id
+
+
+def _launch_run(home: Home, plan: Mend, dataset: str) -> str:
+    recipe = recipe_from(plan.recipe)
+    return launch_run(home, dataset, recipe, name=plan.name, start_from=plan.run, probe=PATH_PROBE).id
 
 
 def main(ctx: JobContext) -> dict[str, Any]:
@@ -244,10 +254,8 @@ def main(ctx: JobContext) -> dict[str, Any]:
         dataset = extend_dataset(rec, workflow, old, scenarios, f"{old.name}+{len(plan.through)}")
         origin = get_run(rec, plan.run)
     ctx.stage("training", f"goes on from {origin.name if origin else plan.run}; the run is a job of its own")
-    run = launch_run(
-        ctx.home, dataset.id, recipe_from(plan.recipe), name=plan.name, start_from=plan.run, probe=PATH_PROBE
-    )
-    return {"dataset": dataset.id, "run": run.id, "added": dataset.manifest["added"]}
+    run = _launch_run(ctx.home, plan, dataset.id)
+    return {"dataset": dataset.id, "run": run, "added": dataset.manifest["added"]}
 
 
 def _pass_on(ctx: JobContext, event: Mapping[str, Any]) -> None:
