@@ -21,6 +21,7 @@ from workbench.agents.replay import paced
 from workbench.demo.recording import RecordedJob, Recording
 from workbench.home import Home, make_folder, open_private
 from workbench.jobs.folder import write_json
+from workbench.numbers import finite
 from workbench.store.carry import TABLES, RowDict
 from workbench.store.record import Record, connect
 
@@ -184,7 +185,7 @@ class Player:
         rows = self._recording.rows
         for table in ("dialogues", "datasets", "conversations", "chat_votes", "chats"):
             for row in rows.get(table, ()):
-                at = self._end if table in ("chat_votes", "chats") else self._at(_number(row["created"]))
+                at = self._end if table in ("chat_votes", "chats") else self._at(finite(row["created"]) or 0.0)
                 self._put(at, lambda t=table, r=row: self._add(t, r))  # type: ignore[misc]
         owned: dict[str, dict[str, list[RowDict]]] = {}
         for table, column in _OWNED.items():
@@ -196,7 +197,7 @@ class Player:
         for table in _GROWING:
             for row in rows.get(table, ()):
                 begun = {**row, "status": "running", "summary": "{}"}
-                self._put(self._at(_number(row["created"])), lambda t=table, r=begun: self._add(t, r))  # type: ignore[misc]
+                self._put(self._at(finite(row["created"]) or 0.0), lambda t=table, r=begun: self._add(t, r))  # type: ignore[misc]
                 self._put(self._at(stages[ends[table]]) - 0.2, lambda t=table, r=row: self._add(t, r))  # type: ignore[misc]
 
     # What is done -----------------------------------------------------------------------------------------------
@@ -275,7 +276,3 @@ def _spans(demo: RecordedJob) -> Iterator[tuple[str, float, float]]:
             begun[event["name"]] = float(event["t"])
         elif event["type"] == "stage":
             yield event["name"], begun[event["name"]], float(event["t"])
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0

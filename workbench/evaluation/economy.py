@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.evaluation.cost import PAID_BY_HOUR, UNPRICED, break_even, total_curves
 from workbench.evaluation.words import agents_in_order
+from workbench.numbers import finite
 from workbench.store.calls import spent_on_dataset
 from workbench.store.record import Record
 from workbench.store.rows import RunRow
@@ -60,11 +61,10 @@ def one_time_of(rec: Record, run: RunRow) -> dict[str, Any]:
 
     Dialogues that no call wrote (the scripted writer's) cost $0.
     """
-    seconds = run.summary.get("seconds")
     return {
         "run": run.name,
         "generation_dollars": spent_on_dataset(rec, run.dataset_id) if run.dataset_id else None,
-        "training_seconds": float(seconds) if isinstance(seconds, int | float) else None,
+        "training_seconds": finite(run.summary.get("seconds")),
     }
 
 
@@ -97,8 +97,7 @@ def dollars_of(entry: Mapping[str, Any], hourly_price: float | None, *, anew: bo
     machine, basis = costs.get("machine_seconds"), costs.get("basis")
     if hourly_price is not None and machine is not None and (basis == UNPRICED or (anew and basis == PAID_BY_HOUR)):
         return float(hourly_price * machine / 3600)
-    found = costs.get("dollars", entry.get("cost"))
-    return float(found) if isinstance(found, int | float) else None
+    return finite(costs.get("dollars", entry.get("cost")))
 
 
 def _rival(condition: str, dollars: float | None, ours: float | None, one_time: float | None) -> Rival:

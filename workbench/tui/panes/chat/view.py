@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench.agents.live_client import failure_words
 from workbench.agents.names import told_apart
+from workbench.numbers import finite
 from workbench.text import clean_line
 from workbench.tui.format import dollars, duration, short
 from workbench.tui.widgets.safe import Line, Span
@@ -76,8 +77,7 @@ class Column:
     @property
     def cost(self) -> float | None:
         """Dollars so far; None if a price is unknown."""
-        cost = self.totals.get("cost")
-        return float(cost) if isinstance(cost, int | float) else None
+        return finite(self.totals.get("cost"))
 
     @property
     def spent(self) -> str:

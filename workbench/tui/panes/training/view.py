@@ -10,6 +10,7 @@ from typing import Any
 from workbench.home import Home
 from workbench.jobs import JobStatus, jobs
 from workbench.jobs.events import last_events, whole_lines
+from workbench.numbers import finite
 from workbench.store.runs import get_run, runs
 from workbench.text import clean_line
 from workbench.training.compare import compare_runs, comparison_rows
@@ -46,7 +47,7 @@ class Run:
         """The row of the list."""
         step, steps = self.metric.get("step"), self.metric.get("steps")
         live = self.job.state in ("running", "stopping")
-        speed = _number(self.metric.get("tokens_per_s"))
+        speed = finite(self.metric.get("tokens_per_s"))
         place = f" {self.job.place}." if self.job.place else ""
         mark, tone = STATES.get(self.job.state, ("?", "dim"))
         cells = (
@@ -54,7 +55,7 @@ class Run:
             (("+ " if marked else "") + clean_line(self.name, 60), "key" if marked else "plain"),
             f"{step}/{steps}" if step is not None else "",
             _figure(self.evaluated.get("dev_loss"), 3),
-            percent(_number(self.evaluated.get("pass_rate"))),
+            percent(finite(self.evaluated.get("pass_rate"))),
             short(speed) if speed else "",
             (
                 f"{duration(self.job.eta_s)} left"
@@ -133,7 +134,7 @@ def _answers(curves: RunCurves, at: int) -> tuple[int, tuple[Bubble, ...]] | Non
     if not curves.samples:
         return None
     event = curves.samples[at]
-    return int(_number(event.get("step")) or 0), sampled(event["samples"])
+    return int(finite(event.get("step")) or 0), sampled(event["samples"])
 
 
 def loss_series(shown: Shown, name: str, axis: Axis, smoothed: bool) -> list[Series]:
@@ -230,15 +231,15 @@ def facts(run: Run, curves: RunCurves | None) -> Line:
     )
     spans: list[Span] = []
     for label, value in (
-        ("tokens/s", short(_number(metric.get("tokens_per_s")) or 0) if metric else ""),
-        ("MFU", percent(_number(metric.get("mfu"))) if "mfu" in metric else ""),
-        ("trained", f"{short(_number(metric.get('tokens')) or 0)} tokens" if metric else ""),
+        ("tokens/s", short(finite(metric.get("tokens_per_s")) or 0) if metric else ""),
+        ("MFU", percent(finite(metric.get("mfu"))) if "mfu" in metric else ""),
+        ("trained", f"{short(finite(metric.get('tokens')) or 0)} tokens" if metric else ""),
         ("epoch", _figure(metric.get("epoch"), 2)),
-        ("lr", f"{_number(metric.get('lr')) or 0:.1e}" if metric else ""),
+        ("lr", f"{finite(metric.get('lr')) or 0:.1e}" if metric else ""),
         ("gradient", _figure(metric.get("grad_norm"), 2)),
-        ("step", duration(_number(metric.get("step_time"))) if metric else ""),
-        ("memory", f"{(_number(metric.get('memory_mb')) or 0) / 1000:.1f} GB" if metric else ""),
-        ("processors", percent(_number(metric.get("cpu"))) if "cpu" in metric else ""),
+        ("step", duration(finite(metric.get("step_time"))) if metric else ""),
+        ("memory", f"{(finite(metric.get('memory_mb')) or 0) / 1000:.1f} GB" if metric else ""),
+        ("processors", percent(finite(metric.get("cpu"))) if "cpu" in metric else ""),
         *_gpu(metric),
         ("on", f"{start.get('device')} {start.get('precision')}" if start.get("device") else ""),
     ):
@@ -257,16 +258,12 @@ def _gpu(metric: Mapping[str, Any]) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for name, value in metric.items():
         card, _, part = name.partition("_")
-        if card.startswith("gpu") and part in forms and (number := _number(value)) is not None:
+        if card.startswith("gpu") and part in forms and (number := finite(value)) is not None:
             scale, unit = forms[part]
             found.setdefault(f"GPU {card.removeprefix('gpu')}", []).append(f"{number * scale:.0f}{unit}")
     return [(card, " ".join(words)) for card, words in sorted(found.items())]
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and value == value else None
-
-
 def _figure(value: Any, digits: int) -> str:
-    number = _number(value)
+    number = finite(value)
     return "" if number is None else f"{number:.{digits}f}"
