@@ -1,12 +1,14 @@
 """Work on a Ray cluster: what an item costs, what a second node brings, and whether the driver's memory stays flat.
 
-    python benchmarks/scale.py [--json] [--quick]
+    python benchmarks/scale.py [--json] [--quick] [--only=items|throughput|jobs]
 
-A real cluster of two nodes on this machine, one logical CPU each. Overhead: items that do nothing, 64 at once, beside the same
-on plain asyncio. Throughput: items of two model calls each, to a server of fixed latency in a process of its own, with the job's
+A real cluster of two nodes on this machine, one logical CPU each. Items: what one costs that does nothing, 64 at once, beside the
+same on plain asyncio, and the driver's resident size after 10^3, 10^4 and 10^5 of them, each of which brings a kilobyte back
+(--quick: up to 10^4). Throughput: items of two model calls each, to a server of fixed latency in a process of its own, with the job's
 ledger in SQLite; one node and two, 32 items at once for each, and one process of asyncio with 32, each beside the ideal (items at
-once / latency of an item). Memory: the driver's resident size after 10^3, 10^4 and 10^5 items that each bring a kilobyte back
-(--quick: up to 10^4).
+once / latency of an item). Jobs: the largest size that the job's process has had which plans, writes and keeps 10^3, 10^4 and
+10^5 scripted dialogues on the cluster (--quick: 10^3 and 3,000), and one that holds as many conversations of an evaluation's
+agent without a model (a thirtieth of them scenarios), judges them by rules and sums up.
 
 On a machine with fewer cores than processes the nodes, the server and the driver share them: a second node then
 shows what it costs, not what it brings. Nothing is measured where Ray is not installed.
@@ -16,10 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +53,7 @@ LATENCY = 0.25
 CALLS = 2
 PLAIN = "plain asyncio"
 STORE = 80 << 20
+ONLY = [word.removeprefix("--only=") for word in sys.argv if word.startswith("--only=")]
 
 
 @dataclass(frozen=True)
@@ -82,35 +87,113 @@ def measure(quick: bool) -> Sequence[Finding]:
         return [Finding("Ray is not installed: nothing measured", None, "")]
     prepare("")
     os.environ["PYTHONPATH"] = str(ROOT)
-    with tempfile.TemporaryDirectory() as folder, fixed_latency(LATENCY) as address:
-        return asyncio.run(all_of(Path(folder), f"{address}/v1#fixed", quick))
+    found: list[Finding] = []
+    for part in (items, throughput, jobs):
+        if not ONLY or part.__name__ in ONLY:
+            with tempfile.TemporaryDirectory() as folder:
+                found += part(Path(folder), quick)
+    return found
 
 
-async def all_of(folder: Path, model: str, quick: bool) -> list[Finding]:
+def items(folder: Path, quick: bool) -> list[Finding]:
+    """What an item costs that does nothing, and the driver's memory."""
+
+    async def on_two(address: str) -> list[Finding]:
+        place = await spread(address, Home(folder).make(), None, "empty")
+        try:
+            return await empty(place, quick)
+        finally:
+            await place.close()
+
+    with nodes(2) as cluster:
+        return asyncio.run(on_two(cluster.address))
+
+
+def throughput(folder: Path, quick: bool) -> list[Finding]:
+    """Items of two calls, a second."""
+    with fixed_latency(LATENCY) as address:
+        return asyncio.run(talks(folder, f"{address}/v1#fixed", quick))
+
+
+def jobs(folder: Path, quick: bool) -> list[Finding]:
+    """The largest size of a job's own process, a process for each."""
+    found, first = [], dict[str, float]()
+    with nodes(2) as cluster:
+        for count in (1_000, 3_000) if quick else (1_000, 10_000, 100_000):
+            for kind, what in (("generate", "dialogues written"), ("evaluate", "conversations held")):
+                begin = time.perf_counter()
+                peak = peak_of(folder / f"{kind}{count}", kind, count, cluster.address)
+                print(f"{kind} {count}: {time.perf_counter() - begin:.0f} s, {peak / 1e6:.0f} MB", file=sys.stderr)
+                first.setdefault(kind, peak)
+                name = f"largest size of the job, {count:,} {what}"
+                found.append(Finding(name, peak / 1e6, "MB", "of 1,000", first[kind] / peak))
+    return found
+
+
+JOB = """
+import resource, sys
+from pathlib import Path
+from workbench.dialogue import generation
+from workbench.evaluation import run
+from workbench.home import Home
+from workbench.jobs.context import JobContext
+from workbench.jobs.events import EventWriter
+from workbench.jobs.settings import change_settings
+
+folder, kind, count, on = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+home = Home(folder).make()
+job = home.jobs / kind
+job.mkdir()
+change_settings(job, {"on": on})
+if kind == "generate":
+    main, args = generation.main, {"workflow": "travel_booking", "train": count, "dev": 0, "test": 0}
+else:
+    main, args = run.main, {"workflow": "travel_booking", "agents": ["oracle"], "scenarios": count // 30, "repetitions": 30}
+main(JobContext(home, job, args, EventWriter(job / "events.jsonl")))
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def peak_of(folder: Path, kind: str, count: int, on: str) -> float:
+    """Bytes that a process has held at the most while it did a job."""
+    command = [sys.executable, "-c", JOB, str(folder), kind, str(count), on]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    (line,) = (line for line in said.splitlines() if line.startswith("peak "))
+    return float(line.removeprefix("peak "))
+
+
+@contextmanager
+def nodes(count: int) -> Iterator[Any]:
+    """A cluster of so many nodes; more can be added."""
     from ray.cluster_utils import Cluster
 
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    try:
+        for _ in range(count - 1):
+            cluster.add_node(num_cpus=1, object_store_memory=STORE)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+async def talks(folder: Path, model: str, quick: bool) -> list[Finding]:
     items = 200 if quick else 2000
     found: list[Finding] = []
     ideal = AT_ONCE / (CALLS * LATENCY)
     plain = await talk(here(Home(folder / "here").make(), model), model, items, AT_ONCE)
     found.append(Finding("one process of asyncio, 32 items at once", plain, "items/s", "the ideal", plain / ideal))
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
-    try:
+    with nodes(1) as cluster:
         for count in (1, 2):
             if count == 2:
-                nodes.add_node(num_cpus=1, object_store_memory=STORE)
+                cluster.add_node(num_cpus=1, object_store_memory=STORE)
             home = Home(folder / f"nodes{count}").make()  # of its own: what is on record is not asked again
-            place = await spread(nodes.address, home, model, f"talk{count}")
+            place = await spread(cluster.address, home, model, f"talk{count}")
             try:
                 rate = await talk(place, model, items * count, AT_ONCE * count)
                 name = f"{count} node{'s' * (count > 1)}, {AT_ONCE * count} items at once"
                 found.append(Finding(name, rate, "items/s", "the ideal", rate / (ideal * count)))
-                if count == 2:
-                    found += await empty(place, quick)
             finally:
                 await place.close()
-    finally:
-        nodes.shutdown()
     return found
 
 
@@ -160,13 +243,13 @@ def here(home: Home, model: str) -> Here:
     return Here(lambda name: client)
 
 
-async def spread(address: str, home: Home, model: str, name: str) -> Place:
+async def spread(address: str, home: Home, model: str | None, name: str) -> Place:
     from workbench.spread.cluster import Cluster
 
     folder = home.jobs / name
     folder.mkdir()
     ctx = JobContext(home, folder, {}, EventWriter(folder / "events.jsonl"))
-    return await Cluster.open(address, ctx, (model,), ledger_of(home, name))
+    return await Cluster.open(address, ctx, (model,) if model else (), ledger_of(home, name))
 
 
 def ledger_of(home: Home, job: str) -> Callable[[str, Client], LedgerClient]:
@@ -179,4 +262,5 @@ def _none(name: str) -> Any:
 
 
 if __name__ == "__main__":
+    sys.argv = [word for word in sys.argv if not word.startswith("--only=")]
     main(measure, (__doc__ or "").splitlines()[0])
