@@ -34,9 +34,9 @@ from workbench.store.cold import cold_files
 from workbench.store.comparisons import put_comparison
 from workbench.store.conversations import (
     ConversationFilter,
-    conversation_messages,
     conversation_rowids,
-    conversation_rows,
+    first_conversations,
+    get_conversation,
     put_conversation,
 )
 from workbench.store.cooling import make_cold
@@ -63,11 +63,11 @@ def measure(large: int, kept: Path | None) -> Sequence[Finding]:
 
 
 def _list(rec: Record) -> object:
-    return conversation_rows(rec, conversation_rowids(rec)[:SCREEN])
+    return first_conversations(rec, ConversationFilter(), SCREEN)
 
 
 def _agent(rec: Record) -> object:
-    return conversation_rows(rec, conversation_rowids(rec, ConversationFilter(agent="oracle"))[:SCREEN])
+    return first_conversations(rec, ConversationFilter(agent="oracle"), SCREEN)
 
 
 def _figure(rec: Record) -> object:
@@ -85,11 +85,11 @@ def _search(rec: Record) -> object:
 
 
 def _open(rec: Record) -> object:
-    ids = conversation_rowids(rec)
-    (row,) = conversation_rows(rec, ids[len(ids) // 2 : len(ids) // 2 + 1])
-    talk = conversation_messages(rec, row.id)
-    assert len(talk) > 2
-    return talk
+    (rows, _) = first_conversations(rec, ConversationFilter(), 2)
+    found = get_conversation(rec, rows[1].id)
+    assert found
+    assert len(found[1]) > 2
+    return found
 
 
 READS: dict[str, Callable[[Record], object]] = {

@@ -23,6 +23,7 @@ from workbench.store.conversations import (
     conversation_rows,
     conversations,
     cut_conversation,
+    first_conversations,
     get_conversation,
     iterate_conversations,
     put_conversation,
@@ -249,6 +250,7 @@ def test_conversation_filters(rec: Record, wanted: ConversationFilter, count: in
     assert len(rowids) == count
     assert [row.rowid for row in conversation_rows(rec, rowids)] == list(rowids)
     assert len(conversations(rec, wanted, "messages")) == count
+    assert first_conversations(rec, wanted, 3) == (conversation_rows(rec, rowids[:3]), count)
 
 
 def test_scores(rec: Record) -> None:

@@ -21,7 +21,7 @@ from workbench.home import Home
 from workbench.store import connect
 from workbench.store.blind import unnamed, veiled, veiled_talk
 from workbench.store.chats import chat_conversations, chats, find_chat, name_chat
-from workbench.store.conversations import ConversationFilter, conversation_rowids, conversation_rows, get_conversation
+from workbench.store.conversations import ConversationFilter, first_conversations, get_conversation
 from workbench.store.find import find
 from workbench.store.rows import ConversationRow, MessageRow
 from workbench.text import clean, clean_line
@@ -68,12 +68,12 @@ def list_(
             ended_by=ended_by,
             text=text,
         )
-        every = conversation_rowids(record, wanted)
-        rows = veiled(record, conversation_rows(record, every[:limit]))
+        rows, every = first_conversations(record, wanted, limit)
+        rows = veiled(record, rows)
     # a blind chat is not chosen by what it does not tell
     found = [row for row in rows if agent in (None, row.agent) and terminal in (None, row.terminal)]
     hidden = len(rows) - len(found)
-    emit(found, as_json, lambda _: _render_list(found, len(every) - hidden))
+    emit(found, as_json, lambda _: _render_list(found, every - hidden))
 
 
 @group.command(epilog=example("workbench conversations show last", "workbench conversations show 3f2a --nodes"))

@@ -70,6 +70,10 @@ def glance(rec: Record, figure: Figure) -> Behind | None:
     return behind(rec, figure, GLANCE)
 
 
+_APART = " WHERE x.id <> ''"
+"""True of every row; without it SQLite may pull the limit out of the inner query, and look at all rows to sort them."""
+
+
 def behind(rec: Record, figure: Figure, among: int | None = None) -> Behind:
     """What stands behind a figure: missing values first, then the lowest (of a sum, the highest). No transcript is read.
 
@@ -91,7 +95,7 @@ def behind(rec: Record, figure: Figure, among: int | None = None) -> Behind:
     spread, kept = _spread(figure)
     sql = f"""WITH x AS (SELECT c.rowid AS rowid, c.id AS id, c.scenario_id AS scenario_id, c.condition AS condition,
                                 {value} AS value FROM conversations c{where}{f" LIMIT {among}" if among else ""}),
-                   y AS (SELECT x.rowid, x.condition, x.value, {spread} AS spread FROM x)
+                   y AS (SELECT x.rowid, x.condition, x.value, {spread} AS spread FROM x{_APART if among else ""})
               SELECT rowid, value, spread FROM y{kept}
               ORDER BY spread DESC, value IS NOT NULL, {"-" if figure.is_total else ""}value, rowid"""
     judged = [figure.criterion] if figure.differ == "judges" else []

@@ -74,9 +74,11 @@ def put_conversation_messages(
 
 def held_counts(rec: Record, comparison_id: str) -> list[HeldRow]:
     """How far a comparison is, by condition."""
-    sql = """SELECT condition, min(agent) AS agent, count(*) AS n, sum(status = 'done') AS done,
-                    sum(status = 'failed') AS broken
-             FROM conversations WHERE comparison_id = ? GROUP BY condition ORDER BY min(rowid)"""
+    # From an index alone; a condition's agent stands in its first row.
+    sql = """SELECT condition, (SELECT agent FROM conversations WHERE rowid = first) AS agent, n, done, broken
+             FROM (SELECT condition, min(rowid) AS first, count(*) AS n, sum(status = 'done') AS done,
+                          sum(status = 'failed') AS broken
+                   FROM conversations WHERE comparison_id = ? GROUP BY condition) ORDER BY first"""
     return [HeldRow(**dict(row)) for row in rec.query(sql, (comparison_id,))]
 
 
@@ -165,6 +167,16 @@ def conversation_rowids(rec: Record, wanted: ConversationFilter | None = None, s
     if sort in ("made", "-made"):
         return rec.by_rowid(f"SELECT c.rowid FROM conversations c{where}", where.arguments, newest=sort == "-made")
     return rec.rowids(f"SELECT c.rowid FROM conversations c{where}{order(SORTS, sort)}", where.arguments)
+
+
+def first_conversations(
+    rec: Record, wanted: ConversationFilter, most: int, sort: str = "-made"
+) -> tuple[list[ConversationRow], int]:
+    """The first lines of a list, and how many it has in all."""
+    where = _where(wanted)
+    rows = rec.query(f"SELECT c.* FROM conversations c{where}{order(SORTS, sort)} LIMIT ?", [*where.arguments, most])
+    count = rec.one(f"SELECT count(*) FROM conversations c{where}", where.arguments)
+    return [_row(row) for row in rows], count[0] if count else 0
 
 
 def conversation_rows(rec: Record, rowids: Iterable[int]) -> list[ConversationRow]:
