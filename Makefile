@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Bytecode is made when a module is first used: most of what is installed never is, and making it all takes a minute.
+# Bytecode is made when a module is first used: most of what is installed never is, and making it all takes a minute. Where the
+# environment forbids to keep it (container images do), each of the many processes of a run would make it anew: not here.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 PIP := $(INSTALL) --constraint constraints.txt
 
