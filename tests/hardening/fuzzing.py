@@ -162,7 +162,7 @@ _STREAM = b"".join(
 )
 
 
-def _writer(data: bytes) -> object:
+def _writer() -> Callable[[bytes], object]:
     """A writer's reply and a judge's."""
     import contextlib
 
@@ -177,11 +177,16 @@ def _writer(data: bytes) -> object:
 
     workflow = load_workflow("travel_booking")
     turns = outline(workflow, scenario_for_path(workflow, PathSpace(workflow)[0], "test", 1))
-    text = data.decode("utf-8", "replace")
-    with contextlib.suppress(ValueError):  # what is asked for again
-        read_whole(text, turns)
+    rubric = load_rubric()
     case = Case("c", (("agent", "Hello! Where to?"), ("user", "Oslo")), "notes")
-    return read_answer(Reply(text, "end", Usage(), 0.1, 0.1, None, "m"), case, load_rubric())
+
+    def parse(data: bytes) -> object:
+        text = data.decode("utf-8", "replace")
+        with contextlib.suppress(ValueError):  # what is asked for again
+            read_whole(text, turns)
+        return read_answer(Reply(text, "end", Usage(), 0.1, 0.1, None, "m"), case, rubric)
+
+    return parse
 
 
 def _prices(file: Path) -> object:
@@ -220,7 +225,7 @@ def targets() -> dict[str, Target]:
         Target("recipe", _in_file(lambda f: load_recipe(str(f)), "r.yaml"), tuple(p.read_bytes() for p in presets().values())),
         Target("rubric", _in_file(lambda f: load_rubric(str(f)), "r.yaml"), (rubric,)),
         Target("prices", _in_file(_prices, "prices.json"), ((ROOT / "workbench/models/prices.json").read_bytes(),)),
-        Target("reply", _writer, (b'{"messages": [{"n": 1, "text": "Hello"}, {"n": 2, "text": "Oslo"}]}', verdict.encode())),
+        Target("reply", _writer(), (b'{"messages": [{"n": 1, "text": "Hello"}, {"n": 2, "text": "Oslo"}]}', verdict.encode())),
         Target("anthropic", _answer("anthropic"), (json.dumps(_ANTHROPIC).encode(), _STREAM)),
         Target("openai", _answer("openai"), (json.dumps(_OPENAI).encode(), f"data: {json.dumps(_CHUNK)}\n\n".encode())),
     )  # fmt: skip

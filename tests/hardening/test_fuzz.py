@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hardening.fuzzing import Target, judge, mutated, targets
+from tests.hardening.fuzzing import CORPUS, ROOT, Target, judge, mutated, targets
 from workbench.errors import UserError
 from workbench.workflow.exchange import read_text
+from workbench.workflow.load import parse_workflow
 
 NAMES = ("workflow", "mermaid", "dot", "drawio", "bpmn", "json", "events", "job", "config", "recipe", "rubric", "prices", "reply",
          "anthropic", "openai")  # fmt: skip
@@ -59,6 +62,9 @@ PRICES = '{"date": "2026-11-01", "models": {"m": {"input": %s, "output": 1}}, "m
         ("job", JOB % (1, HUGE)),
         ("recipe", f"base: {DEEP}"),
         ("recipe", "- " * 3000),
+        ("recipe", "warmup: 0x_"),
+        ("rubric", "version: 0x_"),
+        ("drawio", "<mxfile><diagram>\ufeff7VQ9</diagram></mxfile>"),
     ],
     ids=lambda value: value[:24],
 )
@@ -72,6 +78,36 @@ def test_many_mutated_inputs(name: str) -> None:
     rng = random.Random(name)
     for _ in range(1000):
         judge(known()[name], mutated(known()[name].seeds, rng))
+
+
+@pytest.mark.parametrize("declared", ["UT", "latin-1", "UTF-16", "edgeUTF-8"])
+def test_an_xml_files_own_word_on_its_encoding_does_not_matter_once_it_is_text(declared: str) -> None:
+    text = min((CORPUS / "bpmn").iterdir()).read_text(encoding="utf-8")
+    body = re.sub(r"^<\?xml.*?\?>", "", text)
+    plain, other = (read_text(f'<?xml version="1.0" encoding="{e}"?>{body}', "bpmn", "x") for e in ("UTF-8", declared))
+    assert plain == other
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("after", ["departure", "-1 3", 21]),
+        ("after", ["departure", 3]),
+        ("given", {"destination": "x"}),
+        ("given", "x"),
+    ],
+)
+def test_a_variable_of_a_wrong_form_is_one_line(key: str, value: object) -> None:
+    data = yaml.safe_load((ROOT / "workflows" / "travel_booking.yaml").read_text())
+    next(iter(data["variables"].values()))[key] = value
+    with pytest.raises(UserError, match=r"^x\.yaml:\d+:\d+: ('after' is|expected a mapping)"):
+        parse_workflow(yaml.safe_dump(data), "x.yaml")
+
+
+def test_an_empty_phrasing_is_one_line_or_none() -> None:
+    data = yaml.safe_load((ROOT / "workflows" / "travel_booking.yaml").read_text())
+    data["nodes"][0]["say"] = [None]
+    judge(known()["workflow"], yaml.safe_dump(data).encode())
 
 
 LAUGHS = '<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "ha">' + "".join(

@@ -78,7 +78,7 @@ def parse_rubric(text: str, where: str) -> Rubric:
 
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{where}: not YAML ({clean_line(str(error), 120)})") from None
     if not isinstance(data, dict) or not isinstance(data.get("criteria"), dict) or not data["criteria"]:
         raise UserError(

@@ -111,7 +111,7 @@ def load_recipe(name_or_file: str, overrides: Mapping[str, Any] | None = None) -
         if text.count("[") + text.count("{") > _BRACKETS:
             raise UserError(f"recipe {path}: over {_BRACKETS} brackets; a recipe is flat")
         data = YAML(typ="safe", pure=True).load(text) or {}
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"recipe {path}: not valid YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(data, dict):
         raise UserError(f"recipe {path}: expected keys and values")

@@ -124,7 +124,8 @@ class _Builder:
 
     def phrasing(self, data: Any, place: Place) -> Phrasing:
         pool = self.pool(data, place)
-        return Phrasing(pool, self.condition(data.get("when"), (*place, "when")))
+        when = self.mapping(data, place).get("when")
+        return Phrasing(pool, self.condition(when, (*place, "when")))
 
     def say(self, data: Any, place: Place) -> tuple[Phrasing, ...]:
         """One mapping, or a list of mappings of which the first whose `when` holds is used."""
@@ -232,12 +233,16 @@ class _Builder:
         if kind not in ("choice", "text", "integer", "date"):
             self.fail((*place, "type"), f"unknown type '{kind}' (choice, text, integer or date)")
         after = fields.get("after")
-        if after is not None and not (isinstance(after, list) and len(after) == 3):
+        if after is not None and not (
+            isinstance(after, list) and len(after) == 3 and all(type(days) is int for days in after[1:])
+        ):
             self.fail((*place, "after"), "'after' is [date variable, least days, most days]")
-        given = {
-            other: {value: self.items(v, (*place, "given", other, value), self.value) for value, v in table.items()}
-            for other, table in self.mapping(fields.get("given"), (*place, "given")).items()
-        }
+        given: dict[str, dict[str | int, tuple[str | int, ...]]] = {}
+        for other, table in self.mapping(fields.get("given"), (*place, "given")).items():
+            here = (*place, "given", other)
+            given[other] = {
+                value: self.items(v, (*here, value), self.value) for value, v in self.mapping(table, here).items()
+            }
         return Variable(
             name=name,
             type=kind,  # type: ignore[arg-type]  # checked above
@@ -246,7 +251,7 @@ class _Builder:
             high=fields.get("high"),
             step=self.number(fields.get("step", 1), (*place, "step")) or 1,
             given=given,
-            after=(str(after[0]), int(after[1]), int(after[2])) if after else None,
+            after=(str(after[0]), after[1], after[2]) if after else None,
             differs_from=fields.get("differs_from"),
             description=self.text(fields, "description", place, ""),
         )

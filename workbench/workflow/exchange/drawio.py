@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import urllib.parse
 import zlib
@@ -63,7 +62,7 @@ def _model(diagram: Element) -> Element:
         if inflater.unconsumed_tail:
             raise UserError(f"a compressed page is larger than {MAX_INFLATED // 1_000_000} MB")
         return parse(urllib.parse.unquote(data.decode("utf-8")))
-    except (binascii.Error, zlib.error, UnicodeDecodeError):
+    except (ValueError, zlib.error):
         raise UserError("a page of this draw.io file is compressed in a way that cannot be read; "
                         "save it with File > Properties > Compressed off") from None  # fmt: skip
 

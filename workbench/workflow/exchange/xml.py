@@ -16,10 +16,13 @@ MAX_DEPTH = 200
 def parse(text: str) -> Element:
     """The root element. Raises UserError for anything that is not plain well-formed XML."""
     from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, fromstring
+    from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
+    # Whatever the file declares its encoding to be: the text is decoded already.
+    parser = DefusedXMLParser(forbid_dtd=True, encoding="utf-8")
     try:
-        root: Element = fromstring(text.encode(), forbid_dtd=True)
+        parser.feed(text.encode("utf-8", "replace"))
+        root: Element = parser.close()
     except ParseError as error:
         line, column = error.position
         raise UserError(f"line {line}, column {column + 1}: not valid XML: {clean_line(str(error), 100)}") from None
