@@ -15,6 +15,7 @@ from workbench.evaluation.judging import Panel, Task, tasks_left
 from workbench.evaluation.plan import Rows, rows_left
 from workbench.evaluation.rubric import load_rubric
 from workbench.home import Home
+from workbench.store import behind
 from workbench.store.comparisons import put_comparison
 from workbench.store.conversations import ConversationFilter, conversations, put_conversation
 from workbench.store.record import Record, connect
@@ -119,3 +120,26 @@ def test_conversations_left_are_those_not_held_to_their_end(
     keep(rec, broken.id, workflow_hash(travel), "failed")
     ids = {row.id for row in held}
     assert list(rows_left(rec, rows)) == [row for row in every if row.id not in ids]
+
+
+def test_the_first_rows_behind_a_figure_are_found_without_looking_at_all(
+    rec: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behind, "GLANCE", 20)
+    rec.execute("INSERT INTO measures SELECT id, 'fitness', (rowid % 100) / 100.0, '{}' FROM conversations")
+    steps = [0]
+
+    def step() -> None:
+        steps[0] += 1
+
+    rec.connection.set_progress_handler(step, 10)  # of SQLite's own machine: work, not time
+    try:
+        first = behind.glance(rec, behind.Figure(COMPARISON, "fitness", condition="oracle"))
+        glanced, steps[0] = steps[0], 0
+        whole = behind.behind(rec, behind.Figure(COMPARISON, "fitness", condition="oracle"))
+    finally:
+        rec.connection.set_progress_handler(None, 0)
+    assert first is not None
+    assert (len(first), len(whole)) == (20, COUNT)
+    assert list(first.values) == sorted(first.values)
+    assert glanced * 20 < steps[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from workbench.agents.names import brief_name
 from workbench.dialogue.model import Scenario
@@ -14,7 +15,7 @@ from workbench.home import Home
 from workbench.store.chats import chats
 from workbench.store.rows import ChatRow
 from workbench.store.runs import runs
-from workbench.store.scenarios import scenarios
+from workbench.store.scenarios import iterate_scenarios
 from workbench.store.workflows import get_workflow
 from workbench.tui.effects import reader
 from workbench.tui.format import ago
@@ -68,8 +69,8 @@ def offers(home: Home) -> Offers:
         if found and found[0].workflow_id:
             row = get_workflow(rec, found[0].workflow_id)
             workflow, name = (row.source or row.name, row.name) if row else (workflow, name)
-            held = scenarios(rec, found[0].workflow_id, "test")
-            scenario = held[0].id if held else None
+            held = next(iterate_scenarios(rec, found[0].workflow_id, "test"), None)
+            scenario = held.id if held else None
     bases = sorted(folder for folder in home.models.glob("*") if (folder / "config.json").exists())
     for base in bases:
         agents += [f"orchestrated:local/{base}", f"in-context:local/{base}"]
@@ -84,7 +85,7 @@ def cases(home: Home, workflow: str) -> Cases:
         flow = load_workflow(workflow)
     except UserError:
         return Cases((), {}, ())
-    found = tuple(scenarios(reader(home), workflow_hash(flow), "test")[:MOST_SCENARIOS])
+    found = tuple(islice(iterate_scenarios(reader(home), workflow_hash(flow), "test"), MOST_SCENARIOS))
     ends: dict[str, str] = {}
     for scenario in found:
         with suppress(UserError):
