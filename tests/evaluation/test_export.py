@@ -15,10 +15,9 @@ from tests.fakes.comparison import JUDGES, RUBRIC, make_comparison
 from workbench.evaluation.export import write_csv, write_jsonl, write_parquet
 from workbench.evaluation.rules import RUBRIC_HASH
 from workbench.home import Home
-from workbench.store import connect, parquet
+from workbench.store import connect, parquet, select
 from workbench.store.record import Record
 from workbench.store.rows import VerdictRow
-from workbench.store.select import windows
 from workbench.store.verdicts import put_verdicts
 
 Write = Callable[[Record, str, Path], None]
@@ -34,7 +33,7 @@ def rec(home: Home) -> Iterator[Record]:
 def test_the_memory_of_an_export_is_that_of_a_window(
     rec: Record, tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(windows, "__defaults__", (20,))
+    monkeypatch.setattr(select, "WINDOW", 20)
     monkeypatch.setattr(parquet, "ROW_GROUP", 20)
     small, large = (make_comparison(rec, n, 1, 1, name=f"of {n}") for n in (40, 240))
     write(rec, small, tmp_path / "first")  # whatever is loaded and cached at the first time

@@ -30,8 +30,8 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 def start(machine: Machine, log: Path, *words: str) -> subprocess.Popen[bytes]:
     with log.open("wb") as out:
-        told = {"env": os.environ | ENVIRONMENT, "stdout": out, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([*machine.prefix, *words], **told)  # type: ignore[call-overload, no-any-return]
+        command, environment = [*machine.prefix, *words], os.environ | ENVIRONMENT
+        return subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
 
 
 def until_joined(child: subprocess.Popen[bytes], log: Path) -> None:

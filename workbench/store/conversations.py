@@ -169,12 +169,10 @@ def conversation_rowids(rec: Record, wanted: ConversationFilter | None = None, s
     return rec.rowids(f"SELECT c.rowid FROM conversations c{where}{order(SORTS, sort)}", where.arguments)
 
 
-def first_conversations(
-    rec: Record, wanted: ConversationFilter, most: int, sort: str = "-made"
-) -> tuple[list[ConversationRow], int]:
-    """The first lines of a list, and how many it has in all."""
+def first_conversations(rec: Record, wanted: ConversationFilter, most: int) -> tuple[list[ConversationRow], int]:
+    """The first lines of a list, newest first, and how many it has in all."""
     where = _where(wanted)
-    rows = rec.query(f"SELECT c.* FROM conversations c{where}{order(SORTS, sort)} LIMIT ?", [*where.arguments, most])
+    rows = rec.query(f"SELECT c.* FROM conversations c{where}{order(SORTS, '-made')} LIMIT ?", [*where.arguments, most])
     count = rec.one(f"SELECT count(*) FROM conversations c{where}", where.arguments)
     return [_row(row) for row in rows], count[0] if count else 0
 
@@ -186,8 +184,8 @@ def conversation_rows(rec: Record, rowids: Iterable[int]) -> list[ConversationRo
 
 def conversation_keys(rec: Record, rowids: Iterable[int]) -> dict[int, tuple[str, str | None]]:
     """Row id → (id, scenario) for a window of conversations, without reading the rest of them."""
-    sql = "SELECT rowid, id, scenario_id FROM conversations WHERE rowid IN (SELECT value FROM json_each(?))"
-    return {row["rowid"]: (row["id"], row["scenario_id"]) for row in rec.query(sql, (to_json(list(rowids)),))}
+    found = rec.window("SELECT rowid, id, scenario_id FROM conversations WHERE rowid IN", rowids, tuple)
+    return {rowid: (key, scenario) for rowid, key, scenario in found}
 
 
 def done_conversations(rec: Record, ids: Iterable[str]) -> set[str]:

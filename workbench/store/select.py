@@ -40,10 +40,10 @@ class Where:
         return f" WHERE {' AND '.join(self.parts)}" if self.parts else ""
 
 
-def windows(items: Iterable[T], size: int = WINDOW) -> Iterator[list[T]]:
-    """The items in handfuls of `size`, in order: what is read together where all are gone through."""
+def windows(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items in handfuls of `WINDOW`, in order: what is read together where all are gone through."""
     source = iter(items)
-    return iter(lambda: list(islice(source, size)), [])
+    return iter(lambda: list(islice(source, WINDOW)), [])
 
 
 def stride(n: int, most: int) -> int:
