@@ -13,6 +13,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.fakes.record import START, make_sample_record
+from tests.tui.snapshots import snap_compare  # noqa: F401  (a fixture)
 from workbench.home import Home
 from workbench.tui import format as formats
 from workbench.tui.panes.workflows import view as workflow_view

@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from tests.tui.conftest import press, screen_text, until
 from tests.tui.live_server import JOB, LiveServer
+from tests.tui.snapshots import SnapCompare
 from workbench.agents.live_client import LiveClient
 from workbench.home import Home
 from workbench.tui.panes.chat import servers, session
@@ -303,7 +304,7 @@ SIZES = [(80, 24), (120, 40), (160, 50)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40", "160x50"])
-def test_four_agents_in_a_picture(home: Home, snap_compare: Any, size: tuple[int, int]) -> None:
+def test_four_agents_in_a_picture(home: Home, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     async def talk(pilot: Pilot[int]) -> None:
         await until(pilot, lambda: pilot.app.query("#chat-board"))
         async with LiveServer(home, FOUR, "Is **Oslo** right?\n\n1. *Fjord*\n2. City") as server:

@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.comparison import AGENTS, make_comparison
 from tests.fakes.record import START
 from tests.tui.conftest import HOSTILE, press, screen_text, settle, until
+from tests.tui.snapshots import SnapCompare
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import behind as stored
@@ -267,7 +268,7 @@ SHOTS = {
 
 @pytest.mark.parametrize("size", [SMALL, BIG], ids=["80x24", "160x50"])
 @pytest.mark.parametrize("name", SHOTS)
-def test_pictures(judged: Home, snap_compare: Any, name: str, size: tuple[int, int]) -> None:
+def test_pictures(judged: Home, snap_compare: SnapCompare, name: str, size: tuple[int, int]) -> None:
     async def there(pilot: Any) -> None:
         await until(pilot, lambda: "Agents by measure" in screen_text(pilot.app))
         await press(pilot, *SHOTS[name])

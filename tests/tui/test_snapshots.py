@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from textual.pilot import Pilot
 
 from tests.tui.conftest import screen_text, settle, until
+from tests.tui.snapshots import SnapCompare
 from workbench.home import Home
 from workbench.tui.actions import PANES
 from workbench.tui.shell import Workbench
@@ -41,14 +40,14 @@ async def _ready(pilot: Pilot[int]) -> None:
 @pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
 @pytest.mark.parametrize("pane", PANES)
-def test_pane(home: Home, snap_compare: Any, pane: str, size: tuple[int, int], theme: str) -> None:
+def test_pane(home: Home, snap_compare: SnapCompare, pane: str, size: tuple[int, int], theme: str) -> None:
     app = Workbench(home, watch=False)
     app.state = AppState(pane)
     app.theme = theme
     assert snap_compare(app, terminal_size=size, run_before=_ready)
 
 
-def test_the_help_screen(home: Home, snap_compare: Any) -> None:
+def test_the_help_screen(home: Home, snap_compare: SnapCompare) -> None:
     async def helped(pilot: Pilot[int]) -> None:
         await _ready(pilot)
         await pilot.press("question_mark")
