@@ -10,15 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.conftest import build_tiny
+from tests.training.conftest import build_base
 from workbench.demo.plan import PRESETS, STAGES
 from workbench.demo.summary import lines
-from workbench.dialogue.scenarios import scenario_for_path
-from workbench.dialogue.scripted import write
 from workbench.home import Home
 from workbench.jobs import jobs, stop
-from workbench.workflow.load import load_workflow
-from workbench.workflow.paths import PathSpace
 
 
 def workbench(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,13 +31,7 @@ def workbench(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model whose tokenizer has read the travel dialogues."""
-    travel = load_workflow("travel_booking")
-    said = [
-        m.text
-        for i, p in enumerate(PathSpace(travel))
-        for m in write(travel, scenario_for_path(travel, p, "train", i)).messages
-    ]
-    return build_tiny(tmp_path_factory.mktemp("base") / "tiny", said, vocabulary=1200, positions=8192)
+    return build_base(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -302,7 +302,11 @@ def main() -> None:
         for found in gc.get_objects():  # ours alone: to instrument every library takes longer than the run
             if isinstance(found, FunctionType) and str(found.__module__).startswith("workbench"):
                 atheris.instrument_func(found)
-        atheris.Setup([sys.argv[0], f"-runs={chosen.count}", f"-seed={chosen.seed}"], lambda data: judge(target, data))
+        corpus = Path(tempfile.mkdtemp(prefix="wb-fuzz-"))
+        for number, seed in enumerate(target.seeds):
+            (corpus / str(number)).write_bytes(seed)
+        words = [sys.argv[0], f"-runs={chosen.count}", f"-seed={chosen.seed}", str(corpus)]
+        atheris.Setup(words, lambda data: judge(target, data))
         atheris.Fuzz()
         return
     failed = 0

@@ -29,6 +29,7 @@ from tests.dialogue.writing import SONNET, obliging
 from tests.fakes.anthropic_server import fake_anthropic
 from tests.fakes.frontier import Frontier, frontier
 from tests.fakes.openai_server import Fake
+from tests.hardening.wholes import Demo, Mending, Whole, whole_round
 from tests.training.test_jobs import RECIPE, fill
 from workbench.agents.live_client import LiveClient, launch_chat
 from workbench.dialogue.generation import Order, keep_workflow
@@ -397,8 +398,21 @@ def crowd(folder: Path, kinds: list[str]) -> Iterator[dict[str, Callable[[random
         if "command" in kinds:
             asked, count = claude(), iter(range(10**6))
             rounds["command"] = lambda rng: command_round(home("command"), asked.url, next(count), rng)
+        wholes: list[Whole] = []
+        if {"demo", "mend"} & set(kinds):
+            from tests.training.conftest import build_base
+
+            base = build_base(folder / "base")
+            for kind, whole in (("demo", Demo), ("mend", Mending)):
+                if kind in kinds:
+                    wholes.append(whole(home(kind), home(f"calm-{kind}"), base))
+                    stack.callback(wholes[-1].close)
+        for whole in wholes:
+            rounds[whole.kind] = lambda rng, whole=whole: whole_round(whole, rng, sound)  # type: ignore[misc]
         try:
             yield rounds
+            for whole in wholes:
+                whole.check(whole.finish(whole.home))
             for victim in made:
                 if victim.kind == "serve":
                     victim.start()
@@ -420,7 +434,7 @@ def _end_all(home: Home) -> None:
     reap()
 
 
-KINDS = ("generate", "evaluate", "judge", "train", "serve", "chat", "app", "command")
+KINDS = ("generate", "evaluate", "judge", "train", "serve", "chat", "app", "command", "demo", "mend")
 
 
 def run(folder: Path, rounds: int, seed: int, kinds: list[str], tell: Callable[[str], None]) -> Counter[str]:

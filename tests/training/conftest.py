@@ -63,6 +63,19 @@ def build_tiny(folder: Path, texts: Sequence[str] = (), vocabulary: int = 400, p
     return folder
 
 
+def build_base(folder: Path) -> Path:
+    """A tiny model whose tokenizer has read the travel dialogues."""
+    from workbench.dialogue.scenarios import scenario_for_path
+    from workbench.dialogue.scripted import write
+    from workbench.workflow.load import load_workflow
+    from workbench.workflow.paths import PathSpace
+
+    travel = load_workflow("travel_booking")
+    paths = enumerate(PathSpace(travel))
+    said = [m.text for i, p in paths for m in write(travel, scenario_for_path(travel, p, "train", i)).messages]
+    return build_tiny(folder, said, vocabulary=1200, positions=8192)
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the tiny model."""
