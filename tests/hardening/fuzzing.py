@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import gc
 import json
+import multiprocessing
 import random
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,21 +53,18 @@ def _corpus(name: str) -> tuple[bytes, ...]:
     return tuple(path.read_bytes() for path in sorted((CORPUS / name).iterdir()))
 
 
-def _in_file(read: Callable[[Path], object], name: str) -> Callable[[bytes], object]:
-    folder = Path(tempfile.mkdtemp(prefix="wb-fuzz-"))
-
+def _in_file(read: Callable[[Path], object], file: Path) -> Callable[[bytes], object]:
     def parse(data: bytes) -> object:
-        file = folder / name
         file.write_bytes(data)
         return read(file)
 
     return parse
 
 
-def _exchange(format: str, ending: str) -> Callable[[bytes], object]:
+def _exchange(format: str, file: Path) -> Callable[[bytes], object]:
     from workbench.workflow.exchange import read_file
 
-    return _in_file(lambda file: read_file(file, format), f"x{ending}")
+    return _in_file(lambda file: read_file(file, format), file)
 
 
 def _yaml(data: bytes) -> object:
@@ -84,13 +84,13 @@ def _events(file: Path) -> object:
     return list(all_events(file)), read_events(file), newest_events(file, 3), last_events(file, ("metric", "progress"))
 
 
-def _job_folder() -> Callable[[bytes], object]:
+def _job_folder(scratch: Path) -> Callable[[bytes], object]:
     """The same bytes as every small file of a job."""
     from workbench.home import Home
     from workbench.jobs import jobs
     from workbench.jobs.settings import read_settings
 
-    home = Home(Path(tempfile.mkdtemp(prefix="wb-fuzz-")) / "runs").make()
+    home = Home(scratch / "runs").make()
     folder = home.jobs / ("ab" * 8)
     folder.mkdir()
 
@@ -115,6 +115,7 @@ def _answer(kind: str) -> Callable[[bytes], object]:
     url = "http://127.0.0.1:9/v1"
     asked: Client = AnthropicClient("m", "key", url) if kind == "anthropic" else OpenAIClient("m", "key", url)
     runner = asyncio.Runner()
+    atexit.register(runner.close)  # with what was left of streams that broke off
 
     async def ask(data: bytes, stream: bool) -> None:
         form = "text/event-stream" if stream else "application/json"
@@ -196,8 +197,8 @@ def _prices(file: Path) -> object:
     return load_prices(Home(file.parent))
 
 
-def targets() -> dict[str, Target]:
-    """Every parser of what comes from outside, by name."""
+def targets(scratch: Path) -> dict[str, Target]:
+    """Every parser of what comes from outside, by name; what reads files reads them in `scratch`."""
     from workbench.evaluation.rubric import load_rubric
     from workbench.settings import read_config
     from workbench.training.recipe import load_recipe, presets
@@ -212,19 +213,20 @@ def targets() -> dict[str, Target]:
     given = {"reason": "so", "quotes": [{"message": 1, "quote": "Hello"}], "score": 4}
     verdict = json.dumps({"challenged": True, "task_success": given, "consistency": given})
     rubric = (ROOT / "workbench" / "evaluation" / "rubrics" / "paper.yaml").read_bytes()
+    recipes = tuple(p.read_bytes() for p in presets().values())
     made = (
         Target("workflow", _yaml, tuple(p.read_bytes() for p in sorted((ROOT / "workflows").glob("*.yaml")))),
-        Target("mermaid", _exchange("mermaid", ".mmd"), _corpus("mermaid")),
-        Target("dot", _exchange("dot", ".dot"), _corpus("dot")),
-        Target("drawio", _exchange("drawio", ".drawio"), _corpus("drawio")),
-        Target("bpmn", _exchange("bpmn", ".bpmn"), _corpus("bpmn")),
-        Target("json", _exchange("json", ".json"), _corpus("langgraph")),
-        Target("events", _in_file(_events, "events.jsonl"), (event,)),
-        Target("job", _job_folder(), (job.encode(), event)),
-        Target("config", _in_file(read_config, "config.toml"), (config,)),
-        Target("recipe", _in_file(lambda f: load_recipe(str(f)), "r.yaml"), tuple(p.read_bytes() for p in presets().values())),
-        Target("rubric", _in_file(lambda f: load_rubric(str(f)), "r.yaml"), (rubric,)),
-        Target("prices", _in_file(_prices, "prices.json"), ((ROOT / "workbench/models/prices.json").read_bytes(),)),
+        Target("mermaid", _exchange("mermaid", scratch / "x.mmd"), _corpus("mermaid")),
+        Target("dot", _exchange("dot", scratch / "x.dot"), _corpus("dot")),
+        Target("drawio", _exchange("drawio", scratch / "x.drawio"), _corpus("drawio")),
+        Target("bpmn", _exchange("bpmn", scratch / "x.bpmn"), _corpus("bpmn")),
+        Target("json", _exchange("json", scratch / "x.json"), _corpus("langgraph")),
+        Target("events", _in_file(_events, scratch / "events.jsonl"), (event,)),
+        Target("job", _job_folder(scratch), (job.encode(), event)),
+        Target("config", _in_file(read_config, scratch / "config.toml"), (config,)),
+        Target("recipe", _in_file(lambda f: load_recipe(str(f)), scratch / "recipe.yaml"), recipes),
+        Target("rubric", _in_file(lambda f: load_rubric(str(f)), scratch / "rubric.yaml"), (rubric,)),
+        Target("prices", _in_file(_prices, scratch / "prices.json"), ((ROOT / "workbench/models/prices.json").read_bytes(),)),
         Target("reply", _writer(), (b'{"messages": [{"n": 1, "text": "Hello"}, {"n": 2, "text": "Oslo"}]}', verdict.encode())),
         Target("anthropic", _answer("anthropic"), (json.dumps(_ANTHROPIC).encode(), _STREAM)),
         Target("openai", _answer("openai"), (json.dumps(_OPENAI).encode(), f"data: {json.dumps(_CHUNK)}\n\n".encode())),
@@ -286,52 +288,82 @@ def judge(target: Target, data: bytes) -> None:
         raise AssertionError(f"{target.name}: {type(error).__name__}: {error} from {data!r}") from error
 
 
+def guided(target: Target, count: int, seed: int, scratch: Path) -> None:
+    """That many inputs, guided by which lines of ours they reach. Ends the process; at the first fault with its traceback."""
+    import atheris
+
+    for data in target.seeds:
+        judge(target, data)  # loads what is loaded at the first use
+    for found in gc.get_objects():  # ours alone: to instrument every library takes longer than the run
+        if isinstance(found, FunctionType) and str(found.__module__).startswith("workbench"):
+            atheris.instrument_func(found)
+    corpus = scratch / f"corpus-{target.name}"
+    corpus.mkdir()
+    for number, data in enumerate(target.seeds):
+        (corpus / str(number)).write_bytes(data)
+    words = scratch / "words.txt"
+    escaped = ["".join(map("\\x{:02x}".format, token)) for token in TOKENS if len(token) < 64]
+    words.write_text("".join(f'"{token}"\n' for token in escaped))
+    longest = max(4096, 2 * max(map(len, target.seeds)))
+    options = [
+        f"-runs={count}",
+        f"-seed={seed}",
+        f"-max_len={longest}",
+        f"-dict={words}",
+        f"-artifact_prefix={scratch}/",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(corpus)], lambda data: judge(target, data))
+    atheris.Fuzz()
+
+
+def guided_apart(target: Target, count: int, seed: int, scratch: Path) -> int:
+    """The same in a process of its own; returns whether it found a fault."""
+    child = multiprocessing.get_context("fork").Process(target=guided, args=(target, count, seed, scratch))
+    child.start()
+    child.join()
+    print(json.dumps({"target": target.name, "inputs": count, "faults": int(child.exitcode != 0)}), flush=True)
+    return int(child.exitcode != 0)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=20_000, help="inputs for each parser")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--target", default=None)
-    parser.add_argument("--atheris", action="store_true", help="coverage-guided; one --target only")
+    parser.add_argument("--atheris", action="store_true", help="guided by coverage; each ends at its first fault")
     chosen = parser.parse_args()
-    every = targets()
-    if chosen.atheris:
-        import atheris
-
-        target = every[chosen.target]
-        for found in gc.get_objects():  # ours alone: to instrument every library takes longer than the run
-            if isinstance(found, FunctionType) and str(found.__module__).startswith("workbench"):
-                atheris.instrument_func(found)
-        corpus = Path(tempfile.mkdtemp(prefix="wb-fuzz-"))
-        for number, seed in enumerate(target.seeds):
-            (corpus / str(number)).write_bytes(seed)
-        words = [sys.argv[0], f"-runs={chosen.count}", f"-seed={chosen.seed}", str(corpus)]
-        atheris.Setup(words, lambda data: judge(target, data))
-        atheris.Fuzz()
-        return
-    failed = 0
-    for name in [chosen.target] if chosen.target else every:
-        rng = random.Random(f"{chosen.seed}-{name}")
-        faults: dict[str, bytes] = {}
-        for _ in range(chosen.count):
-            data = mutated(every[name].seeds, rng)
-            try:
-                judge(every[name], data)
-            except AssertionError as error:
-                cause = error.__cause__
-                frames = "?"
-                if cause is not None and cause.__traceback__ is not None:
-                    import traceback
-
-                    last = traceback.extract_tb(cause.__traceback__)
-                    ours = [f for f in last if "/workbench/" in f.filename] or list(last)
-                    frames = f"{Path(ours[-1].filename).name}:{ours[-1].lineno} {type(cause).__name__}: {cause}"[:200]
-                faults.setdefault(frames, data)
-        print(json.dumps({"target": name, "inputs": chosen.count, "faults": len(faults)}), flush=True)
-        for where, data in faults.items():
-            print("   ", where, repr(data[:200]), flush=True)
-        failed += len(faults)
+    with tempfile.TemporaryDirectory(prefix="wb-fuzz-") as folder:
+        scratch = Path(folder)
+        every = targets(scratch)
+        search = guided_apart if chosen.atheris else at_random
+        names = [chosen.target] if chosen.target else list(every)
+        failed = sum(search(every[name], chosen.count, chosen.seed, scratch) for name in names)
     sys.exit(1 if failed else 0)
+
+
+def at_random(target: Target, count: int, seed: int, _: Path) -> int:
+    """That many inputs at random; prints and returns how many different faults they found."""
+    rng = random.Random(f"{seed}-{target.name}")
+    faults: dict[str, bytes] = {}
+    for _ in range(count):
+        data = mutated(target.seeds, rng)
+        try:
+            judge(target, data)
+        except AssertionError as error:
+            faults.setdefault(_where(error.__cause__), data)
+    print(json.dumps({"target": target.name, "inputs": count, "faults": len(faults)}), flush=True)
+    for where, data in faults.items():
+        print("   ", where, repr(data[:200]), flush=True)
+    return len(faults)
+
+
+def _where(cause: BaseException | None) -> str:
+    if cause is None or cause.__traceback__ is None:
+        return "?"
+    last = traceback.extract_tb(cause.__traceback__)
+    ours = [f for f in last if "/workbench/" in f.filename] or list(last)
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno} {type(cause).__name__}: {cause}"[:200]
 
 
 if __name__ == "__main__":

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import functools
+import json
 import random
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hardening.fuzzing import CORPUS, ROOT, Target, judge, mutated, targets
+from tests.hardening.fuzzing import CORPUS, ROOT, Target, judge, main, mutated, targets
 from workbench.errors import UserError
 from workbench.workflow.exchange import read_text
 from workbench.workflow.load import parse_workflow
@@ -20,21 +22,33 @@ NAMES = ("workflow", "mermaid", "dot", "drawio", "bpmn", "json", "events", "job"
          "anthropic", "openai")  # fmt: skip
 
 
-@functools.cache
-def known() -> dict[str, Target]:
-    return targets()
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
+    return targets(tmp_path_factory.mktemp("fuzz"))
 
 
-def test_every_parser_is_here() -> None:
-    assert tuple(known()) == NAMES
+def test_every_parser_is_here(known: dict[str, Target]) -> None:
+    assert tuple(known) == NAMES
+
+
+def test_the_command_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["fuzzing", "--count", "3", "--target", "config"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out) == {"target": "config", "inputs": 3, "faults": 0}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_mutated_inputs(name: str) -> None:
+def test_mutated_inputs(known: dict[str, Target], name: str) -> None:
     @settings(max_examples=6, deadline=None, database=None)
     @given(st.integers(0, 2**32))
     def fuzz(seed: int) -> None:
-        judge(known()[name], mutated(known()[name].seeds, random.Random(seed)))
+        judge(known[name], mutated(known[name].seeds, random.Random(seed)))
 
     fuzz()
 
@@ -68,16 +82,16 @@ PRICES = '{"date": "2026-11-01", "models": {"m": {"input": %s, "output": 1}}, "m
     ],
     ids=lambda value: value[:24],
 )
-def test_what_the_fuzzer_found(name: str, text: str) -> None:
-    judge(known()[name], text.encode())
+def test_what_the_fuzzer_found(known: dict[str, Target], name: str, text: str) -> None:
+    judge(known[name], text.encode())
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
-def test_many_mutated_inputs(name: str) -> None:
+def test_many_mutated_inputs(known: dict[str, Target], name: str) -> None:
     rng = random.Random(name)
     for _ in range(1000):
-        judge(known()[name], mutated(known()[name].seeds, rng))
+        judge(known[name], mutated(known[name].seeds, rng))
 
 
 @pytest.mark.parametrize("declared", ["UT", "latin-1", "UTF-16", "edgeUTF-8"])
@@ -104,10 +118,10 @@ def test_a_variable_of_a_wrong_form_is_one_line(key: str, value: object) -> None
         parse_workflow(yaml.safe_dump(data), "x.yaml")
 
 
-def test_an_empty_phrasing_is_one_line_or_none() -> None:
+def test_an_empty_phrasing_is_one_line_or_none(known: dict[str, Target]) -> None:
     data = yaml.safe_load((ROOT / "workflows" / "travel_booking.yaml").read_text())
     data["nodes"][0]["say"] = [None]
-    judge(known()["workflow"], yaml.safe_dump(data).encode())
+    judge(known["workflow"], yaml.safe_dump(data).encode())
 
 
 LAUGHS = '<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "ha">' + "".join(
