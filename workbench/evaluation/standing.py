@@ -4,8 +4,10 @@ scenario, a ranking of all agents, and training seeds, whose spread a single run
 from __future__ import annotations
 
 import json
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from workbench.evaluation import statistics
@@ -38,23 +40,23 @@ def standing(
 
 
 def reliability(judged: Iterable[ScoreRow], order: Sequence[str]) -> dict[str, dict[str, float | None]]:
-    """Condition → k → pass^k, for k from 1 to the repetitions; {} without repetitions. Repeated judgements are averaged."""
-    found: dict[str, dict[str, dict[int, list[float | None]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    for row in judged:
-        if row.scenario_id:
-            found[row.condition][row.scenario_id][row.rep].append(row.value)
-    most = max((len(reps) for by in found.values() for reps in by.values()), default=0)
+    """Condition → k → pass^k, for k from 1 to the repetitions; {} without repetitions. Repeated judgements are averaged.
+
+    `judged` comes by condition, scenario and repetition; two numbers a scenario are kept of it.
+    """
+    found: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("I"), array("I")))
+    most = 0
+    for (condition, scenario), group in groupby(judged, lambda row: (row.condition, row.scenario_id)):
+        if scenario:
+            outcomes = [_passed([row.value for row in rep]) for _, rep in groupby(group, lambda row: row.rep)]
+            succeeded, known = found[condition]
+            succeeded.append(sum(o is True for o in outcomes))
+            known.append(sum(o is not None for o in outcomes))
+            most = max(most, len(outcomes))
     if most < 2:
         return {}
     return {
-        condition: {
-            str(k): statistics.pass_hat_k(
-                {s: [_passed(values) for values in reps.values()] for s, reps in found[condition].items()}, k
-            )
-            for k in range(1, most + 1)
-        }
+        condition: {str(k): statistics.pass_hat_of(zip(*found[condition], strict=True), k) for k in range(1, most + 1)}
         for condition in order
         if condition in found
     }
@@ -90,9 +92,8 @@ def ranking(tables: Tables, order: Sequence[str], reference: str | None) -> dict
     for i, one in enumerate(order):
         for two in order[i + 1 :]:
             first, second = (tables.of(c, tables.judge_on(TASK), TASK) for c in (one, two))
-            for scenario in first.keys() & second.keys():
-                a, b = first[scenario], second[scenario]
-                if a is not None and b is not None:
+            for scenario, a in first.items():
+                if a is not None and (b := second.get(scenario)) is not None:
                     wins[one, two] += 1.0 if a > b else 0.5 if a == b else 0.0
                     wins[two, one] += 1.0 if b > a else 0.5 if a == b else 0.0
     if not wins:

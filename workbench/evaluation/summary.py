@@ -75,7 +75,8 @@ def summarise(
     held = _held(rec, row)
     order = list(held)
     ids = list(dict.fromkeys(s for c in order for s in held_scenarios(rec, comparison_id, c)))
-    deviations = {s.id: s.deviations for s in _scenarios(rec, ids)}
+    kinds: dict[tuple[str, ...], tuple[str, ...]] = {}  # what many scenarios have is kept once
+    deviations = {s.id: kinds.setdefault(s.deviations, s.deviations) for s in _scenarios(rec, ids)}
     ids = list(deviations)
     named = row.config.get("judges")
     titles = rubric_titles(row.config)

@@ -99,6 +99,12 @@ def held_scenarios(rec: Record, comparison_id: str, condition: str) -> list[str]
     return [row["scenario_id"] for row in rec.query(sql, (comparison_id, condition))]
 
 
+def compared_scenarios(rec: Record, comparison_id: str) -> list[str]:
+    """Ids of the scenarios that a comparison's conversations have, each once, in order."""
+    sql = "SELECT DISTINCT scenario_id FROM conversations WHERE comparison_id = ? AND scenario_id <> '' ORDER BY 1"
+    return [row["scenario_id"] for row in rec.query(sql, (comparison_id,))]
+
+
 def provenance_values(rec: Record, comparison_id: str, name: str) -> list[str]:
     """The values that the provenance of a comparison's conversations has under a name, in order."""
     sql = """SELECT DISTINCT json_extract(provenance, ?) AS value FROM conversations

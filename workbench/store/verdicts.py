@@ -117,6 +117,22 @@ def scores(
     return map(_score, rec.stream(sql, where.arguments))
 
 
+def scored(rec: Record, comparison_id: str) -> list[tuple[str, str, str]]:
+    """(judge, criterion, rubric hash) of the scores that a comparison's conversations have, each once, in this order."""
+    sql = """SELECT DISTINCT v.judge, v.criterion, v.rubric_hash
+             FROM conversations c JOIN verdicts v ON v.conversation_id = c.id
+             WHERE c.comparison_id = ? AND v.score IS NOT NULL ORDER BY 1, 2, 3"""
+    return [tuple(row) for row in rec.query(sql, (comparison_id,))]
+
+
+def scores_of(rec: Record, comparison_id: str, criterion: str) -> Iterator[tuple[str, str, str, float]]:
+    """(conversation, judge, rubric hash, score) of every score on a criterion, one by one, by conversation."""
+    sql = """SELECT v.conversation_id, v.judge, v.rubric_hash, v.score
+             FROM conversations c JOIN verdicts v ON v.conversation_id = c.id AND v.criterion = ?
+             WHERE c.comparison_id = ? AND v.score IS NOT NULL ORDER BY 1"""
+    return map(tuple, rec.stream(sql, (criterion, comparison_id)))
+
+
 def lowest(
     rec: Record, comparison_id: str, condition: str, judge: str, criterion: str, *, limit: int
 ) -> list[tuple[str, float]]:

@@ -29,7 +29,7 @@ from workbench.evaluation.statistics.intervals import (
     weighted_mean,
 )
 from workbench.evaluation.statistics.power import Equivalence, equivalence, paired_power, sample_size, smallest_effect
-from workbench.evaluation.statistics.ranking import Strength, bradley_terry, pass_hat_k
+from workbench.evaluation.statistics.ranking import Strength, bradley_terry, pass_hat_k, pass_hat_of
 
 __all__ = [
     "RESAMPLES",
@@ -55,6 +55,7 @@ __all__ = [
     "mcnemar",
     "paired_power",
     "pass_hat_k",
+    "pass_hat_of",
     "permutation",
     "proportion",
     "rank_biserial",

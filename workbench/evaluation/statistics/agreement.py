@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.evaluation.statistics.data import Array, Values, array, paired
 from workbench.evaluation.statistics.intervals import LARGE, drawn_counts
+
+Counts = NDArray[np.int64]
 
 Level = Literal["nominal", "ordinal", "interval"]
 _RESAMPLES = 2000
@@ -20,29 +23,45 @@ def krippendorff_alpha(ratings: Sequence[Values], level: Level = "ordinal") -> f
     None without a unit that two raters rated; 1.0 if all ratings are equal (no disagreement to explain: read it with
     n).
     """
-    values, units = _coincidences(ratings)
-    return _only(_alpha(units.sum(axis=0)[None], values, level))
+    values, units, times = _coincidences(ratings)
+    return _only(_alpha(_summed(units, times), values, level))
 
 
 def alpha_interval(
     ratings: Sequence[Values], level: Level = "ordinal", *, seed: int = 0, resamples: int = _RESAMPLES
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Krippendorff's α and its 95% percentile interval, by drawing units anew; no interval with fewer than two units."""
-    values, units = _coincidences(ratings)
-    estimate = _only(_alpha(units.sum(axis=0)[None], values, level))
-    return estimate, _interval(units, lambda tables: _alpha(tables, values, level), seed, resamples)
+    values, units, times = _coincidences(ratings)
+    estimate = _only(_alpha(_summed(units, times), values, level))
+    return estimate, _interval(units, times, lambda tables: _alpha(tables, values, level), seed, resamples)
 
 
-def _coincidences(ratings: Sequence[Values]) -> tuple[Array, Array]:
-    """The values that occur, and a coincidence matrix a unit (units × values × values) of the units rated twice."""
+def _coincidences(ratings: Sequence[Values]) -> tuple[Array, Array, Counts]:
+    """The values that occur; of the units rated twice a coincidence matrix each (units × values × values), and how many
+    there are of each (see `_alike`)."""
     table = np.array([array(row) for row in ratings], dtype=np.float64).reshape(len(ratings), -1 if ratings else 0)
     values = np.unique(table[~np.isnan(table)])
     k = len(values)
+    table, times = _alike(table[:, (~np.isnan(table)).sum(axis=0) >= 2], values)
     counts = (table[:, :, None] == values).sum(axis=0).astype(np.float64)
-    counts = counts[counts.sum(axis=1) >= 2]
     pairs = counts[:, :, None] * counts[:, None, :]
     pairs[:, np.arange(k), np.arange(k)] -= counts
-    return values, pairs / (counts.sum(axis=1) - 1)[:, None, None]
+    return values, pairs / (counts.sum(axis=1) - 1)[:, None, None], times
+
+
+def _alike(table: Array, values: Array) -> tuple[Array, Counts]:
+    """Of more units (columns) than `LARGE` those that differ, and how many there are of each; of fewer every one."""
+    if table.shape[1] <= LARGE:
+        return table, np.ones(table.shape[1], dtype=np.int64)
+    codes = np.where(np.isnan(table), -1, np.searchsorted(values, table)).astype(np.int16)
+    found, times = np.unique(codes, axis=1, return_counts=True)
+    return np.where(found < 0, np.nan, values[found]), times
+
+
+def _summed(units: Array, times: Counts) -> Array:
+    """The units' tables added up, as a stack of one."""
+    total: Array = (units * times[:, None, None]).sum(axis=0)
+    return total[None]
 
 
 def _alpha(coincidence: Array, values: Array, level: Level) -> Array:
@@ -61,8 +80,8 @@ def weighted_kappa(
 ) -> float | None:
     """Cohen's kappa of two raters; weights by the distance of the values' ranks. None without pairs or without
     variation."""
-    units = _crossed(first, second)
-    return _only(_kappa(units.sum(axis=0)[None], weights)) if len(units) else None
+    units, times = _crossed(first, second)
+    return _only(_kappa(_summed(units, times), weights)) if len(units) else None
 
 
 def kappa_interval(
@@ -74,20 +93,24 @@ def kappa_interval(
     resamples: int = _RESAMPLES,
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Weighted kappa and its 95% percentile interval, by drawing units anew (draws without variation are left out)."""
-    units = _crossed(first, second)
+    units, times = _crossed(first, second)
     if not len(units):
         return None, None
-    estimate = _only(_kappa(units.sum(axis=0)[None], weights))
-    return estimate, None if estimate is None else _interval(units, lambda t: _kappa(t, weights), seed, resamples)
+    estimate = _only(_kappa(_summed(units, times), weights))
+    if estimate is None:
+        return None, None
+    return estimate, _interval(units, times, lambda tables: _kappa(tables, weights), seed, resamples)
 
 
-def _crossed(first: Values, second: Values) -> Array:
-    """A table of both raters' values (units × values × values) with a single 1 for every complete pair."""
+def _crossed(first: Values, second: Values) -> tuple[Array, Counts]:
+    """A table of both raters' values (units × values × values) with a single 1 for every complete pair, and how many
+    there are of each (see `_alike`)."""
     a, b, _ = paired(first, second)
     values = np.unique(np.concatenate([a, b]))
+    (a, b), times = _alike(np.stack([a, b]), values)
     table = np.zeros((len(a), len(values), len(values)))
     table[np.arange(len(a)), np.searchsorted(values, a), np.searchsorted(values, b)] = 1.0
-    return table
+    return table, times
 
 
 def _kappa(tables: Array, weights: Literal["none", "linear", "quadratic"]) -> Array:
@@ -102,13 +125,12 @@ def _kappa(tables: Array, weights: Literal["none", "linear", "quadratic"]) -> Ar
 
 
 def _interval(
-    units: Array, statistic: Callable[[Array], Array], seed: int, resamples: int
+    units: Array, times: Counts, statistic: Callable[[Array], Array], seed: int, resamples: int
 ) -> tuple[float, float] | None:
     """95% percentile interval of a statistic of the units' summed tables; None with fewer than two units."""
-    n = len(units)
-    if n < 2:
+    if times.sum() < 2:
         return None
-    drawn = np.concatenate([statistic(tables) for tables in _resampled(units, seed, resamples)])
+    drawn = np.concatenate([statistic(tables) for tables in _resampled(units, times, seed, resamples)])
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return None
@@ -116,13 +138,13 @@ def _interval(
     return low, high
 
 
-def _resampled(units: Array, seed: int, resamples: int) -> Iterator[Array]:
+def _resampled(units: Array, times: Counts, seed: int, resamples: int) -> Iterator[Array]:
     """Sums of the units' tables when the units are drawn anew, in blocks."""
-    n, k = len(units), units.shape[1]
-    rng, flat, chances = np.random.default_rng(seed), units.reshape(n, -1), np.full(n, 1 / n)
+    n, k = int(times.sum()), units.shape[1]
+    rng, flat, chances = np.random.default_rng(seed), units.reshape(len(units), -1), np.full(n, 1 / n)
     if n > LARGE:  # equal units are drawn as one: the same distribution, in a fraction of the time
-        flat, times = np.unique(flat, axis=0, return_counts=True)
-        chances = times / n
+        flat, one = np.unique(flat, axis=0, return_inverse=True)
+        chances = np.bincount(one.reshape(-1), weights=times) / n
     for weights in drawn_counts(rng, n, chances, resamples):
         yield (weights @ flat).reshape(-1, k, k)
 

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Values = Sequence[float | None]
+Values = Sequence[float | None] | Array
 
 
 def array(values: Values) -> Array:
     """The values as floats; None becomes NaN."""
+    if isinstance(values, np.ndarray):
+        return values
     return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from workbench.evaluation.statistics.data import Values, array, present
 
 RESAMPLES = 10_000
-_CELLS = 4_000_000
-"""Drawn values held at once: large samples are resampled block by block."""
+_CELLS, _COUNTS = 250_000, 4_000_000
+"""Drawn values, and counts of draws, held at once: large samples are resampled block by block."""
 LARGE = 5_000
 """Values beyond which a mean's interval is the normal one: resampling finds the same and takes hours at a million."""
 
@@ -120,8 +120,8 @@ def _normal(mean: float, error: float, n: int, missing: int, alpha: float) -> In
     return Interval(n, missing, mean, mean - reach, mean + reach, note=f"normal: more than {LARGE:,} values")
 
 
-def _block(n: int) -> int:
-    return max(_CELLS // n, 1)
+def _block(n: int, cells: int = _CELLS) -> int:
+    return max(cells // n, 1)
 
 
 def _drawn(rng: np.random.Generator, n: int, resamples: int) -> Iterator[NDArray[np.int64]]:
@@ -134,7 +134,7 @@ def drawn_counts(
     rng: np.random.Generator, n: int, chances: NDArray[np.float64], resamples: int
 ) -> Iterator[NDArray[np.int64]]:
     """How often each is drawn when n are, with these chances: a row a sample, in blocks."""
-    block = _block(len(chances))
+    block = _block(len(chances), _COUNTS)
     for begin in range(0, resamples, block):
         yield rng.multinomial(n, chances, min(block, resamples - begin))
 

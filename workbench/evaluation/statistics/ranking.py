@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from statistics import NormalDist
@@ -28,14 +28,20 @@ def pass_hat_k(outcomes: Mapping[str, Sequence[bool | None]], k: int) -> float |
     None outcomes (infrastructure errors) are left out; scenarios with fewer than k repetitions are too. None if none is
     left.
     """
+    known = ([r for r in repetitions if r is not None] for repetitions in outcomes.values())
+    return pass_hat_of(((sum(r), len(r)) for r in known), k)
+
+
+def pass_hat_of(counts: Iterable[tuple[int, int]], k: int) -> float | None:
+    """The same from each scenario's repetitions that succeeded and its repetitions with an outcome."""
     if k < 1:
         raise ValueError("k must be at least 1")
-    rates = []
-    for repetitions in outcomes.values():
-        known = [r for r in repetitions if r is not None]
-        if len(known) >= k:
-            rates.append(comb(sum(known), k) / comb(len(known), k))
-    return sum(rates) / len(rates) if rates else None
+    total, scenarios = 0.0, 0
+    for succeeded, n in counts:
+        if n >= k:
+            total += comb(succeeded, k) / comb(n, k)
+            scenarios += 1
+    return total / scenarios if scenarios else None
 
 
 def bradley_terry(wins: Mapping[tuple[str, str], float], reference: str, *, alpha: float = 0.05) -> dict[str, Strength]:
