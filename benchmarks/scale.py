@@ -131,8 +131,10 @@ def jobs(folder: Path, quick: bool) -> list[Finding]:
 
 
 JOB = """
-import resource, sys
+import sys
 from pathlib import Path
+sys.path.insert(0, sys.argv[5])
+from common import peak_memory
 from workbench.dialogue import generation
 from workbench.evaluation import run
 from workbench.home import Home
@@ -150,13 +152,13 @@ if kind == "generate":
 else:
     main, args = run.main, {"workflow": "travel_booking", "agents": ["oracle"], "scenarios": count // 30, "repetitions": 30}
 main(JobContext(home, job, args, EventWriter(job / "events.jsonl")))
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print("peak", peak_memory())
 """
 
 
 def peak_of(folder: Path, kind: str, count: int, on: str) -> float:
     """Bytes that a process has held at the most while it did a job."""
-    command = [sys.executable, "-c", JOB, str(folder), kind, str(count), on]
+    command = [sys.executable, "-c", JOB, str(folder), kind, str(count), on, str(Path(__file__).parent)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     (line,) = (line for line in said.splitlines() if line.startswith("peak "))
     return float(line.removeprefix("peak "))

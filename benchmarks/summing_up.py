@@ -10,7 +10,6 @@ are sample data (`workbench record sample`) with the real measures and the rules
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from common import Finding, main, seconds
+from common import Finding, main, peak_memory, seconds
 
 from workbench.demo.sample import AGENTS, Amount, make_sample
 from workbench.home import Home
@@ -103,7 +102,7 @@ def _one(folder: str) -> None:
         (row,) = comparisons(rec)
         assessor = Assessor(load_workflow("travel_booking"))
         spent = seconds(lambda: summarise(rec, row.id, assessor))
-    print(json.dumps([spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000]))
+    print(json.dumps([spent, peak_memory() / 1e6]))
 
 
 if __name__ == "__main__":
