@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shlex
 import socket
@@ -122,6 +123,33 @@ def test_two_machines_learn_what_one_process_learns(
     both, together, _ = run(home, tiny, "2", second, processes=2, shard=shard)
     monkeypatch.delenv("WORKBENCH_ACCELERATE")
     one, alone, _ = run(home, tiny, "1")
+    assert together.keys() == alone.keys()
+    assert [together[s] for s in sorted(together)] == pytest.approx([alone[s] for s in sorted(alone)], rel=2e-4)
+    assert both["dev_loss"] == pytest.approx(one["dev_loss"], rel=2e-4)
+
+
+SRUN = """#!/bin/sh
+while [ "${1#-}" != "$1" ]; do shift; done
+SLURM_NODEID=0 "$@" & first=$!
+SLURM_NODEID=1 "$@" || exit 1
+wait $first
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shard", [False, True], ids=["whole weights in each", "sharded (FSDP2)"])
+def test_two_nodes_of_a_slurm_job_learn_what_one_process_learns(
+    home: Home, tiny: Path, shard: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program in the place of `srun` that starts the command twice, as two nodes, on this machine."""
+    fill(home)
+    one, alone, _ = run(home, tiny, "1")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "srun").write_text(SRUN)
+    (tmp_path / "bin" / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
+    both, together, _ = run(home, tiny, "2", processes=2, shard=shard)
     assert together.keys() == alone.keys()
     assert [together[s] for s in sorted(together)] == pytest.approx([alone[s] for s in sorted(alone)], rel=2e-4)
     assert both["dev_loss"] == pytest.approx(one["dev_loss"], rel=2e-4)

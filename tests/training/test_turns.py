@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import UserError
-from workbench.training import turns
+from workbench.training import machines, turns
 from workbench.training.readings import Device
 from workbench.training.turns import turn
 
@@ -142,7 +142,7 @@ def test_a_process_that_dies_in_the_queue_or_at_its_turn_holds_nobody_up() -> No
 
 def test_several_machines_share_a_runs_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert turns.cards_needed(8) == 8
-    monkeypatch.setenv(turns.MACHINES_VARIABLE, "--num_machines 2 --machine_rank 0")
+    monkeypatch.setenv(machines.VARIABLE, "--num_machines 2 --machine_rank 0")
     assert turns.cards_needed(8) == 4
 
 

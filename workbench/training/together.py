@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import deque
@@ -27,8 +26,8 @@ from workbench.jobs.kinds import KINDS
 from workbench.jobs.memory_end import killed_since, oom_kills
 from workbench.text import clean_line
 from workbench.training.launch import changes_of
+from workbench.training.machines import launch_command
 from workbench.training.recipe import recipe_from
-from workbench.training.turns import MACHINES_VARIABLE
 
 _MARK = "\x1eworkbench "
 
@@ -79,24 +78,6 @@ def train_together(ctx: JobContext, processes: int, report: Any) -> dict[str, An
             "command again to go on from it"
         )
     return summary
-
-
-def launch_command(processes: int, folder: Path) -> list[str]:
-    """`accelerate launch` with what MACHINES_VARIABLE adds; without GPUs its processes meet over gloo (`loop.py`).
-
-    `--multi_gpu` stands for "several processes": with `--cpu` accelerate would ask for mpirun.
-    """
-    return [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(_free_port()),
-        *os.environ.get(MACHINES_VARIABLE, "").split(), "--module", "workbench.training.together", str(folder),
-    ]  # fmt: skip
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(folder: Path) -> int:

@@ -18,18 +18,15 @@ from pathlib import Path
 
 from workbench.errors import UserError
 from workbench.home import open_private
+from workbench.training import machines
 from workbench.training.readings import devices
 
 QUEUE_VARIABLE = "WORKBENCH_QUEUE"
-MACHINES_VARIABLE = "WORKBENCH_ACCELERATE"
-"""More words for `accelerate launch` (a config file, the number of machines and this one's rank, the main one's address)."""
 
 
 def cards_needed(processes: int) -> int:
     """GPUs of this machine that a run of so many processes takes: its share, where several machines train together."""
-    words = os.environ.get(MACHINES_VARIABLE, "").split()
-    machines = int(words[words.index("--num_machines") + 1]) if "--num_machines" in words[:-1] else 1
-    return -(-processes // max(machines, 1))
+    return -(-processes // machines.count())
 
 
 @contextmanager
