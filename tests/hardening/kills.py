@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -408,7 +409,7 @@ def crowd(folder: Path, kinds: list[str]) -> Iterator[dict[str, Callable[[random
                     wholes.append(whole(home(kind), home(f"calm-{kind}"), base))
                     stack.callback(wholes[-1].close)
         for whole in wholes:
-            rounds[whole.kind] = lambda rng, whole=whole: whole_round(whole, rng, sound)  # type: ignore[misc]
+            rounds[whole.kind] = partial(whole_round, whole, sound=sound)
         try:
             yield rounds
             for whole in wholes:

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 from pprint import pformat
@@ -50,7 +50,6 @@ class Whole:
     kind: str = ""
     span: float = 30.0
     number: int = 0
-    last: dict[str, Any] = field(default_factory=dict)
 
     def words(self) -> list[str]:
         """The command, always the same for the same `number`."""
@@ -73,7 +72,7 @@ class Whole:
     def ended(self, home: Home) -> None:
         """Wait until every job but the servers is done."""
         deadline = time.monotonic() + LONGEST
-        while any(job.state not in ENDED for job in jobs(home) if job.kind != "serve"):
+        while _working(home):
             assert time.monotonic() < deadline, "the jobs never end"
             time.sleep(0.05)
         assert {job.state for job in jobs(home) if job.kind != "serve"} == {"done"}, jobs(home)

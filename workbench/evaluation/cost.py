@@ -106,9 +106,8 @@ def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
     begin, end = table[np.lexsort((table[:, 1], table[:, 0]))].T
     reached = np.maximum.accumulate(np.append(-np.inf, end))[:-1]
     new = end > reached
-    return float(
-        np.cumsum(np.append(0.0, (end - np.maximum(begin, reached))[new]))[-1]
-    )  # one after another, as by hand
+    spells = (end - np.maximum(begin, reached))[new]
+    return float(np.cumsum(np.append(0.0, spells))[-1])  # added one after another: numpy's sum would round otherwise
 
 
 @dataclass(frozen=True, slots=True)

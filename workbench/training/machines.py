@@ -39,9 +39,9 @@ def launch_command(processes: int, folder: Path) -> list[str]:
         "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(_free_port()),
     ]  # fmt: skip
     after = ["--module", "workbench.training.together", str(folder)]
-    nodes = count()
-    if _words() or nodes == 1:
-        return [*before, *_words(), *after]
+    words, nodes = _words(), count()
+    if words or nodes == 1:
+        return [*before, *words, *after]
     if processes % nodes:
         raise UserError(f"{processes} processes cannot be shared by the {nodes} nodes of the Slurm job: set a multiple")
     before += ["--num_machines", str(nodes), "--main_process_ip", socket.gethostname()]
