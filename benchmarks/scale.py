@@ -217,9 +217,10 @@ async def empty(place: Place, quick: bool) -> list[Finding]:
 
 async def echo(place: Place, count: int) -> float:
     """Seconds an item."""
+    work = Echo()
 
     async def one(item: int) -> None:
-        await place.do(Echo(), item)
+        await place.do(work, item)
 
     begin = time.perf_counter()
     await each(range(count), one, Limiter(lambda: Settings(concurrency=64)))

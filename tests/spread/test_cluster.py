@@ -22,7 +22,7 @@ from tests.dialogue.writing import generate, job, logged, obliging  # noqa: E402
 from tests.fakes.frontier import frontier  # noqa: E402
 from tests.fakes.openai_server import Fake  # noqa: E402
 from tests.spread.conftest import KEYS, ROOT, Nodes, rows  # noqa: E402
-from tests.spread.works import Asks, Echo, Fragile  # noqa: E402
+from tests.spread.works import Asks, Echo, Fragile, Unreadable  # noqa: E402
 from workbench.dialogue.generation import Order, main  # noqa: E402
 from workbench.errors import ServiceError  # noqa: E402
 from workbench.evaluation import rejudge  # noqa: E402
@@ -221,6 +221,17 @@ async def test_poisoned_items_are_named_and_the_rest_goes_on(nodes: Nodes, home:
     begun = {name: len((tmp_path / name).read_text()) for name in rotten}
     assert begun["raise"] == TRIES
     assert 1 <= begun["kill"] <= TRIES  # a worker that dies before it begins the item counts as a try, too
+
+
+async def test_an_item_that_workers_cannot_read_is_named_and_nothing_waits_for_it(nodes: Nodes, home: Home) -> None:
+    with context(home, "unreadable", {}, nodes.address) as ctx:
+        place = await Cluster.open(nodes.address, ctx, (), ledger_for(ctx))
+        try:
+            with pytest.raises(Poisoned, match=rf"tried {TRIES} times.*not be given its work: .*unreadable here"):
+                await asyncio.wait_for(place.do(Echo(), Unreadable()), timeout=120)  # type: ignore[arg-type]
+            assert (await place.do(Echo(), 1))[0] == 1
+        finally:
+            await place.close()
 
 
 async def test_a_service_that_turns_calls_away_narrows_all_workers(nodes: Nodes, server: Fake, home: Home) -> None:

@@ -51,3 +51,14 @@ class Asks:
         first = await client.complete(Request((ChatMessage("user", item),), owner=f"item:{item}"))
         second = await client.complete(Request((ChatMessage("user", f"{item} {first.text}"),), owner=f"item:{item}"))
         return second.text
+
+
+class Unreadable:
+    """An item that a worker cannot unpack, as when what it is made of is not installed there."""
+
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return _unreadable, ()
+
+
+def _unreadable() -> None:
+    raise ModuleNotFoundError("unreadable here")

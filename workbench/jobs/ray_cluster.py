@@ -9,12 +9,23 @@ import socket
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 
 from workbench.errors import ServiceError
 from workbench.text import clean_line
 
-__all__ = ["RayError", "connect", "cpus", "disconnect", "kill", "node_address", "soon", "start_actor", "wait_for"]
+__all__ = [
+    "RayActorError",
+    "RayError",
+    "connect",
+    "cpus",
+    "disconnect",
+    "kill",
+    "node_address",
+    "soon",
+    "start_actor",
+    "wait_for",
+]
 _CLIENT_PORT, _PATIENCE_S = 10001, 10.0
 _OBJECT_STORE = 80 << 20
 """Bytes: messages are small, and nothing else is kept there."""

@@ -20,7 +20,7 @@ import workbench
 from workbench.errors import ServiceError, UserError
 from workbench.jobs.context import JobContext, Stopped
 from workbench.jobs.identity import boot, host
-from workbench.jobs.ray_cluster import RayError, connect, cpus, disconnect, kill, soon, start_actor
+from workbench.jobs.ray_cluster import RayActorError, RayError, connect, cpus, disconnect, kill, soon, start_actor
 from workbench.models.client import Client, Reply, Request
 from workbench.models.ledger import LedgerClient
 from workbench.models.open import open_attempts, price_of
@@ -214,6 +214,7 @@ class _Remote:
         self.cluster, self.alone = cluster, alone
         self.name = "a worker"
         self.ready = self.near = False
+        self._deaf = ""
         self._actor = actor
         self._items: dict[int, asyncio.Future[Outcome]] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -279,8 +280,12 @@ class _Remote:
             batch, self._out = self._out, []
             try:
                 await soon(self._actor.give.remote(batch))
-            except RayError:
-                break  # whoever listens hears of it too
+            except RayActorError:
+                break  # it is dead: whoever listens hears of it too
+            except Exception as error:  # it lives and cannot read what it was given, which would never end
+                self._deaf = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+                kill(self._actor)
+                break
         self._sending = None
 
     async def _listen(self) -> None:
@@ -293,7 +298,8 @@ class _Remote:
                 for message in await soon(self._actor.take.remote()):
                     self._hear(message)
         except RayError as error:
-            why = WorkerLost(f"{self.name} died ({type(error).__name__})")
+            deaf = self._deaf and f"could not be given its work: {self._deaf}"
+            why = WorkerLost(f"{self.name} {deaf or f'died ({type(error).__name__})'}")
             self.abandon(why)
             await self.cluster.lost(self, f"{why}: {str(error).strip().splitlines()[0] if str(error) else ''}")
         except UserError as error:
