@@ -81,6 +81,26 @@ async def test_every_view_has_a_key_and_esc_leads_back(judged: Home, size: tuple
         assert app.state.results.view == ""  # once around
 
 
+async def test_scores_that_take_long_to_read_are_said_to_be_read(judged: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, matrix = threading.Event(), view.matrix
+
+    def slow(home: Home, comparison: str) -> view.Matrix | None:
+        assert go_on.wait(60)
+        return matrix(home, comparison)
+
+    monkeypatch.setattr(view, "matrix", slow)
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        try:
+            await until(pilot, lambda: "reading the scores" in screen_text(app))
+            assert "nothing" not in screen_text(app)
+        finally:
+            go_on.set()
+        await settle(pilot)
+        assert "reading the scores" not in screen_text(app)
+        assert AGENTS[0] in screen_text(app)
+
+
 async def test_a_figure_shows_its_interval_and_its_mark(judged: Home) -> None:
     matrix = view.matrix(judged, view.listing(judged)[0][0].id)
     assert matrix is not None

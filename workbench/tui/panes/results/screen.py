@@ -127,7 +127,16 @@ class ResultsPane(Reviewing, Pane):
         self.query_one("#results-top").styles.height = min(max(len(found), 1), 3) + 2
         self.query_one("#results-top", Section).put(f"{len(found)}" if found else "")
         if selected and not self._may_wait(selected):
-            self.run("matrix", lambda: view.matrix(self.home, selected), self._show)
+            self._read_matrix(selected)
+
+    def _read_matrix(self, comparison: str) -> None:
+        """Read a matrix: of a million scores it takes seconds, which is said where none stands yet."""
+        if self._matrix is None:
+            table = self.query_one("#matrix", VirtualTable)
+            table.empty = "reading the scores …"
+            table.refresh()
+            self.query_one(Chart).display = False
+        self.run("matrix", lambda: view.matrix(self.home, comparison), self._show)
 
     def _may_wait(self, selected: str) -> bool:
         """Means of a running comparison are read again at most a tenth of the time: of a million verdicts it takes seconds."""
@@ -154,6 +163,7 @@ class ResultsPane(Reviewing, Pane):
         if not matrix:
             return
         table = self.query_one("#matrix", VirtualTable)
+        table.empty = "nothing scored yet"
         wide = self.size.width >= 130
         names = view.columns_of(matrix.conditions)
         rows = tuple(matrix.row(measure, state.agent, wide) for measure in matrix.measures)
@@ -186,11 +196,8 @@ class ResultsPane(Reviewing, Pane):
         self._depth()
         place = f"{parts.VIEWS.index(self.state.view) + 1} of {len(parts.VIEWS)}, [ ] for others"
         self.query_one("#results-view", Section).put(place, name=part.title)
-        notes, table, chart = (
-            self.query_one("#results-notes"),
-            self.query_one("#part", VirtualTable),
-            self.query_one(Chart),
-        )
+        notes, chart = self.query_one("#results-notes"), self.query_one(Chart)
+        table = self.query_one("#part", VirtualTable)
         self.query_one("#results-beside", SafeText).put(*part.note)
         plain = not part.rows and not part.series
         notes.styles.height = "1fr" if plain else "auto"
@@ -225,7 +232,7 @@ class ResultsPane(Reviewing, Pane):
         chosen = message.row_id
         if chosen != self.state.selected:
             self.state = states.comparison_chosen(self.state, chosen)
-            self.run("matrix", lambda: view.matrix(self.home, chosen), self._show)
+            self._read_matrix(chosen)
 
     @on(VirtualTable.Chosen, "#comparisons")
     def _to_matrix(self) -> None:
