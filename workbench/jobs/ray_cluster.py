@@ -21,6 +21,7 @@ __all__ = [
     "cpus",
     "disconnect",
     "kill",
+    "last_line",
     "node_address",
     "soon",
     "start_actor",
@@ -93,3 +94,8 @@ async def soon(reference: Any) -> Any:
         lambda done: done.cancelled() or done.exception()
     )  # taken note of, should nobody wait any more
     return await asyncio.shield(waited)  # Ray's client does not bear a future that is cancelled
+
+
+def last_line(error: Exception) -> str:
+    """Why something failed there: the last line of Ray's report, which ends with the error that a worker met."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -20,7 +20,17 @@ import workbench
 from workbench.errors import ServiceError, UserError
 from workbench.jobs.context import JobContext, Stopped
 from workbench.jobs.identity import boot, host
-from workbench.jobs.ray_cluster import RayActorError, RayError, connect, cpus, disconnect, kill, soon, start_actor
+from workbench.jobs.ray_cluster import (
+    RayActorError,
+    RayError,
+    connect,
+    cpus,
+    disconnect,
+    kill,
+    last_line,
+    soon,
+    start_actor,
+)
 from workbench.models.client import Client, Reply, Request
 from workbench.models.ledger import LedgerClient
 from workbench.models.open import open_attempts, price_of
@@ -282,8 +292,8 @@ class _Remote:
                 await soon(self._actor.give.remote(batch))
             except RayActorError:
                 break  # it is dead: whoever listens hears of it too
-            except Exception as error:  # it lives and cannot read what it was given, which would never end
-                self._deaf = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            except Exception as error:  # it lives but cannot read its work, and nobody would hear of it
+                self._deaf = last_line(error)
                 kill(self._actor)
                 break
         self._sending = None

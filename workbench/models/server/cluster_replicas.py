@@ -108,8 +108,7 @@ class ClusterFleet:
         except self._ray.RayError as error:
             replica.info = None
             self._ray.kill(self._actors[replica.number])
-            why = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            if self._deaths.another(replica.number, why):
+            if self._deaths.another(replica.number, self._ray.last_line(error)):
                 self._actors[replica.number] = self._start()
             return
         # a process number of another machine means nothing here
