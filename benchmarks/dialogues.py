@@ -1,9 +1,9 @@
 """The dialogues pane on a large record: first rows, filters, search, beside a plain SQL query on the same file.
 
-    python benchmarks/dialogues.py [--json] [--quick] [--home HOME] [--dialogues 100000]
+    python benchmarks/dialogues.py [--json] [--quick] [--home HOME | --in FOLDER] [--dialogues 100000]
 
-HOME is a home made by `workbench record sample --dialogues 100000` (one is made in a temporary folder otherwise; that takes
-minutes at 100,000).
+HOME is a home made by `workbench record sample --dialogues 100000`. Otherwise one is made in a temporary folder, or with --in in that
+folder, to be kept (or read as it is if it is there already): beyond 20,000 dialogues they recur under other ids. A million take 10 minutes.
 Ours is what the pane does: all row ids that pass, the counts of the heading, and the first 50 rows with their review marks.
 A search by words, and a list opened for the first time, show their first rows before they know how many there are; "whole"
 is until that is known too.
@@ -26,8 +26,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import Finding, beside, show
+from benchmarks.large import MADE, multiply
 from workbench.demo.sample import Amount, make_sample
 from workbench.home import Home
+from workbench.store.record import connect
 
 ROWS = 50
 _TRAVEL = "workflow_id = (SELECT id FROM workflows WHERE name = 'travel_booking')"
@@ -107,19 +109,28 @@ async def _opened(home: Home, runs: int) -> float:
     return statistics.median(taken)
 
 
+def _fill(home: Home, count: int) -> None:
+    made = min(count, MADE)
+    make_sample(home, Amount(made, scenarios=0))
+    with connect(home) as rec:
+        multiply(rec, "dialogue", count // made)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="10,000 dialogues and fewer runs, within a minute")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--home", type=Path, help="a record that is there already")
+    parser.add_argument("--in", dest="kept", type=Path, help="make the record in this folder and keep it")
     parser.add_argument("--dialogues", type=int, default=100_000)
     given = parser.parse_args()
     if given.home:
         findings: Sequence[Finding] = measure(Home(given.home.absolute() / "runs"), given.quick)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            home = Home(Path(folder) / "runs")
-            make_sample(home, Amount(10_000 if given.quick else given.dialogues, scenarios=0))
+            home = Home((given.kept or Path(folder)) / "runs")
+            if not home.database.exists():
+                _fill(home, 10_000 if given.quick else given.dialogues)
             findings = measure(home, given.quick)
     show(findings, given.json)
 

@@ -3,8 +3,8 @@
     python benchmarks/record_size.py [--json] [--quick] [--conversations 50000] [--in FOLDER]
 
 On a record of that many conversations (--quick: 4,000) of one comparison beside the same on one of 200: what `conversations list`
-reads (all, one agent's), what Results shows behind a figure (its first rows, then the whole order), a search in all messages for a
-word that one of them holds, one conversation whole. Then
+reads (all, one agent's), what Results shows of a comparison without a summary and behind a figure (its first rows, then the whole
+order), a search in all messages for a word that one of them holds, one conversation whole. Then
 the messages go to Parquet (`pack --cold`), and a conversation is opened from there. Conversations are sample
 data (`workbench record sample`), real words multiplied, each said over again until it has 20 messages; beyond 20,000
 conversations they recur under other ids. A million of them want some 20 GB of disk for a while. With --in the records are made
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from common import Finding, beside, median_of, seconds, show
+from large import MADE, multiply
 
 from workbench.demo.sample import Amount, make_sample
 from workbench.home import Home
@@ -37,13 +38,15 @@ from workbench.store.conversations import (
     conversation_rowids,
     first_conversations,
     get_conversation,
+    held_counts,
     put_conversation,
 )
 from workbench.store.cooling import make_cold
 from workbench.store.record import Record, connect
 from workbench.store.rows import ComparisonRow, ConversationRow, MessageRow
+from workbench.store.verdicts import score_summary
 
-SMALL, MADE, LONG, SCREEN, COMPARISON = 200, 20_000, 20, 60, "5ca1e5ca1e5ca1e0"
+SMALL, LONG, SCREEN, COMPARISON = 200, 20, 60, "5ca1e5ca1e5ca1e0"
 RUNS = 15
 RARE = "quetzalcoatlus"
 FIGURE = Figure(COMPARISON, "fitness", condition="oracle")
@@ -78,6 +81,10 @@ def _first(rec: Record) -> object:
     return glance(rec, FIGURE) or behind(rec, FIGURE)
 
 
+def _matrix(rec: Record) -> object:
+    return score_summary(rec, COMPARISON), held_counts(rec, COMPARISON)
+
+
 def _search(rec: Record) -> object:
     found = conversation_rowids(rec, ConversationFilter(text=RARE))
     assert len(found) == 1
@@ -95,6 +102,7 @@ def _open(rec: Record) -> object:
 READS: dict[str, Callable[[Record], object]] = {
     "the list with its first screen": _list,
     "one agent's conversations": _agent,
+    "a comparison's means and counts so far": _matrix,
     "behind a figure, the first rows": _first,
     "behind a figure, the whole order": _figure,
     "a search in all messages": _search,
@@ -129,8 +137,7 @@ def _fill(home: Home, count: int) -> None:
     make_sample(home, Amount(dialogues=300, conversations=made, scenarios=0))
     with connect(home) as rec:
         _lengthen(rec)
-        for copy in range(1, count // made):
-            _copy(rec, f"-{copy}")
+        multiply(rec, "conversation", count // made)
         workflow = rec.query("SELECT id FROM workflows LIMIT 1")[0]["id"]
         rare = ConversationRow("0ddc0de0", None, "oracle", "oracle", None, workflow, status="done")
         put_conversation(rec, rare, [MessageRow("agent", f"Our {RARE} flies on Mondays.")])
@@ -149,22 +156,6 @@ def _lengthen(rec: Record) -> None:
                 SELECT m.owner_kind, m.owner_id, m.idx + k * length, m.role, m.text, m.data, m.created
                 FROM t, n JOIN messages m ON m.owner_kind = 'conversation' AND m.owner_id = t.owner_id
                 WHERE m.idx + k * length < {LONG}"""
-        )
-
-
-def _copy(rec: Record, mark: str) -> None:
-    """Every conversation that was made, with its messages, once more under an id that ends in `mark`."""
-    talk = "agent, condition, workflow_id, rep, seed, status, terminal, ended_by, totals, provenance, created"
-    said = "idx, role, text, data, created"
-    with rec.write():
-        rec.execute(
-            f"INSERT INTO messages (owner_kind, owner_id, {said}) SELECT owner_kind, owner_id || ?, {said} FROM messages "
-            "WHERE owner_kind = 'conversation' AND owner_id IN (SELECT id FROM conversations WHERE instr(id, '-') = 0)",
-            (mark,),
-        )
-        rec.execute(
-            f"INSERT INTO conversations (id, {talk}) SELECT id || ?, {talk} FROM conversations WHERE instr(id, '-') = 0",
-            (mark,),
         )
 
 

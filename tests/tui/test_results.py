@@ -25,6 +25,7 @@ from workbench.store.reviews import votes
 from workbench.store.rows import VoteRow
 from workbench.tui import format as formats
 from workbench.tui.panes.results import behind, evaluating, parts, view
+from workbench.tui.panes.results.screen import ResultsPane
 from workbench.tui.shell import Workbench
 from workbench.tui.state import AppState, ResultsState
 from workbench.tui.widgets.table import VirtualTable
@@ -79,26 +80,6 @@ async def test_every_view_has_a_key_and_esc_leads_back(judged: Home, size: tuple
         for _ in parts.VIEWS:
             await press(pilot, "right_square_bracket")
         assert app.state.results.view == ""  # once around
-
-
-async def test_scores_that_take_long_to_read_are_said_to_be_read(judged: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, matrix = threading.Event(), view.matrix
-
-    def slow(home: Home, comparison: str) -> view.Matrix | None:
-        assert go_on.wait(60)
-        return matrix(home, comparison)
-
-    monkeypatch.setattr(view, "matrix", slow)
-    app = on(judged)
-    async with app.run_test(size=SMALL) as pilot:
-        try:
-            await until(pilot, lambda: "reading the scores" in screen_text(app))
-            assert "nothing" not in screen_text(app)
-        finally:
-            go_on.set()
-        await settle(pilot)
-        assert "reading the scores" not in screen_text(app)
-        assert AGENTS[0] in screen_text(app)
 
 
 async def test_a_figure_shows_its_interval_and_its_mark(judged: Home) -> None:
@@ -429,6 +410,40 @@ async def test_the_worst_of_the_first_ones_are_there_before_the_whole_list(
         await until(pilot, lambda: table.count == 12 and table.row)
         assert table.row.id == chosen
         assert "counting" not in screen_text(app)
+
+
+async def test_a_long_list_is_read_to_its_end_while_rows_come_in(judged: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, whole = threading.Event(), behind.find
+    read: list[str] = []
+
+    def slow(home: Home, figure: stored.Figure, judge: str, selected: str | None) -> behind.Behind:
+        read.append(figure.criterion)
+        assert go_on.wait(60)
+        return whole(home, figure, judge, selected)
+
+    monkeypatch.setattr(behind, "find", slow)
+    app = on(judged)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await pilot.press("v")
+        await until(pilot, lambda: read)
+        pane, again = app.query_one(ResultsPane), 0
+        matrix = pane._show
+
+        def shown(found: view.Matrix | None) -> None:
+            nonlocal again
+            matrix(found)
+            again += 1
+
+        monkeypatch.setattr(pane, "_show", shown)
+        for n in range(3):
+            pane.refresh_data(frozenset({"record"}))
+            await until(pilot, lambda n=n: again > n)
+        assert len(read) == 1
+        go_on.set()
+        await until(pilot, lambda: app.query_one("#behind", VirtualTable).count == 12)
+        await settle(pilot)
+        assert len(read) == 2  # once more for all that came meanwhile
 
 
 def test_a_short_list_and_one_that_compares_agents_have_no_first_part(

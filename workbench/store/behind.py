@@ -70,10 +70,6 @@ def glance(rec: Record, figure: Figure) -> Behind | None:
     return behind(rec, figure, GLANCE)
 
 
-_APART = " WHERE x.id <> ''"
-"""True of every row; without it SQLite may pull the limit out of the inner query, and look at all rows to sort them."""
-
-
 def behind(rec: Record, figure: Figure, among: int | None = None) -> Behind:
     """What stands behind a figure: missing values first, then the lowest (of a sum, the highest). No transcript is read.
 
@@ -93,19 +89,20 @@ def behind(rec: Record, figure: Figure, among: int | None = None) -> Behind:
         else:
             where.add(f"instr({kinds}, json_quote(?)) > 0", figure.deviation)
     spread, kept = _spread(figure)
-    sql = f"""WITH x AS (SELECT c.rowid AS rowid, c.id AS id, c.scenario_id AS scenario_id, c.condition AS condition,
-                                {value} AS value FROM conversations c{where}{f" LIMIT {among}" if among else ""}),
-                   y AS (SELECT x.rowid, x.condition, x.value, {spread} AS spread FROM x{_APART if among else ""})
+    # Materialized, or SQLite finds every value twice (to show it and to sort by it) and takes the limit for one of what is kept.
+    sql = f"""WITH x AS MATERIALIZED (
+                  SELECT c.rowid AS rowid, c.id AS id, c.scenario_id AS scenario_id, c.condition AS condition, {value} AS value
+                  FROM conversations c{where}{f" LIMIT {among}" if among else ""}),
+                   y AS (SELECT x.rowid, x.condition, x.value, {spread} AS spread FROM x)
               SELECT rowid, value, spread FROM y{kept}
-              ORDER BY spread DESC, value IS NOT NULL, {"-" if figure.is_total else ""}value, rowid"""
+              ORDER BY spread DESC, {"-" if figure.is_total else ""}value NULLS FIRST, rowid"""
     judged = [figure.criterion] if figure.differ == "judges" else []
-    found = rec.query(sql, [*arguments, *where.arguments, *judged, *kept.arguments])
-    unknown = float("nan")
-    return Behind(
-        array("q", (row["rowid"] for row in found)),
-        array("d", (unknown if row["value"] is None else float(row["value"]) for row in found)),
-        array("d", (float(row["spread"] or 0) for row in found)),
-    )
+    found, unknown = Behind(array("q"), array("d"), array("d")), float("nan")
+    for rowid, worth, apart in rec.stream(sql, [*arguments, *where.arguments, *judged, *kept.arguments]):
+        found.rowids.append(rowid)
+        found.values.append(unknown if worth is None else worth)
+        found.spreads.append(apart or 0.0)
+    return found
 
 
 def _value(figure: Figure) -> tuple[str, list[object]]:

@@ -69,7 +69,9 @@ def call_totals(
 
 def spent(rec: Record, owner_kind: str | None = None, owner_id: str | None = None, since: float | None = None) -> float:
     """US dollars of all calls whose price is known."""
-    return sum(total.cost for total in call_totals(rec, owner_kind, owner_id, since))
+    where = _where(owner_kind, owner_id, since)
+    row = rec.one(f"SELECT total(cost) AS dollars FROM calls{where}", where.arguments)
+    return float(row["dollars"]) if row else 0.0
 
 
 def spent_on_dataset(rec: Record, dataset_id: str) -> float | None:

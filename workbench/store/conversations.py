@@ -73,12 +73,11 @@ def put_conversation_messages(
 
 
 def held_counts(rec: Record, comparison_id: str) -> list[HeldRow]:
-    """How far a comparison is, by condition."""
-    # From an index alone; a condition's agent stands in its first row.
-    sql = """SELECT condition, (SELECT agent FROM conversations WHERE rowid = first) AS agent, n, done, broken
-             FROM (SELECT condition, min(rowid) AS first, count(*) AS n, sum(status = 'done') AS done,
-                          sum(status = 'failed') AS broken
-                   FROM conversations WHERE comparison_id = ? GROUP BY condition) ORDER BY first"""
+    """How far a comparison is, by condition, from counts that the record keeps."""
+    sql = """SELECT condition, agent, n, done, broken
+             FROM (SELECT condition, agent, min(rowid) AS first, sum(n) AS n, sum(n * (status = 'done')) AS done,
+                          sum(n * (status = 'failed')) AS broken
+                   FROM held_counts WHERE comparison_id = ? AND n > 0 GROUP BY condition) ORDER BY first"""
     return [HeldRow(**dict(row)) for row in rec.query(sql, (comparison_id,))]
 
 

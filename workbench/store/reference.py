@@ -37,6 +37,9 @@ MEANINGS = {
     "conversations": "Conversations with agents: of a comparison, or live (`comparison_id` NULL). `condition` is the column it stands in.",
     "verdicts": "What a judge said on one criterion of one conversation. `score` NULL is missing, never a number.",
     "measures": "Computed figures of one conversation: fitness, hub_choice, right_terminal …; NULL where one does not apply.",
+    "held_counts": "How many conversations of each status a comparison has with each agent, kept by triggers.",
+    "score_sums": "What the scores of a comparison add up to: `judge` '' for measures, `n` with a value, `missing` without. Kept by "
+    "triggers.",
     "reviews": "Decisions of people on dialogues and conversations. Rows are only added; a reviewer's newest counts.",
     "votes": "Each reviewer's newest decision, kept by triggers.",
     "review_states": "What the reviewers of a subject have decided together, kept by triggers: pass, flag, fix, none, or split.",

@@ -146,11 +146,12 @@ def lowest(
 
 
 def score_summary(rec: Record, comparison_id: str) -> list[SummaryRow]:
-    """Means by condition, judge and criterion; a failed judgement counts as missing, never as a number."""
-    sql = f"""SELECT condition, agent, judge, criterion, count(value) AS n, count(*) - count(value) AS missing,
-                     avg(value) AS mean
-              FROM ({_SCORES}) WHERE comparison_id = ? GROUP BY condition, agent, judge, criterion
-              ORDER BY judge, criterion, condition"""
+    """Means by condition, judge and criterion; a failed judgement counts as missing, never as a number.
+
+    From sums that the record keeps as scores come and go: no score is read.
+    """
+    sql = """SELECT condition, agent, judge, criterion, n, missing, total / nullif(n, 0) AS mean FROM score_sums
+             WHERE comparison_id = ? AND n + missing > 0 ORDER BY judge, criterion, condition, agent"""
     return [SummaryRow(**dict(row)) for row in rec.query(sql, (comparison_id,))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,18 +45,20 @@ class Effects:
         self._target = target
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="effects")
         self._latest: dict[str, int] = {}
-        self._pending = 0
+        self._pending: Counter[str] = Counter()
+        self._waiting: dict[str, Callable[[], None]] = {}
         self.failed: Callable[[str, Exception], None] = lambda key, error: None
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way (tests wait for it)."""
-        return self._pending == 0
+        return not any(self._pending.values())
 
     def run(self, key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """`then(work())`: the work in a thread, `then` on the app's. What goes wrong is handed to `failed`."""
+        self._waiting.pop(key, None)
         turn = self._latest[key] = self._latest.get(key, 0) + 1
-        self._pending += 1
+        self._pending[key] += 1
 
         def job() -> None:
             result: Any = None
@@ -70,17 +73,28 @@ class Effects:
         try:
             self._pool.submit(job)
         except RuntimeError:  # the app is closing
-            self._pending -= 1
+            self._pending[key] -= 1
+
+    def run_again(self, key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """The same because what is read has changed: work with the key that is under way is finished and delivered first,
+        else no long one would ever be done while changes keep coming. Of several calls meanwhile the last one is run.
+        """
+        if self._pending[key]:
+            self._waiting[key] = lambda: self.run(key, work, then)
+        else:
+            self.run(key, work, then)
 
     def close(self) -> None:
         """Take no more work and wait for none."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, key: str, turn: int, result: Any, error: Exception | None, then: Callable[[Any], None]) -> None:
-        self._pending -= 1
+        self._pending[key] -= 1
         if self._latest[key] != turn:
             return
         if error is not None:
             self.failed(key, error)
         else:
             then(result)
+        if key in self._waiting:
+            self._waiting.pop(key)()

@@ -62,6 +62,10 @@ class Pane(Container):
         """Do `work` in a thread and `then` here; see `Effects.run`."""
         self.shell.effects.run(f"{self.scope}/{key}", work, then)
 
+    def run_again(self, key: str, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """The same because the data has changed; see `Effects.run_again`."""
+        self.shell.effects.run_again(f"{self.scope}/{key}", work, then)
+
     def opened(self) -> None:
         """The pane is on the screen now: the focus goes where it was."""
         target = self._focus if self._focus and self._focus.is_attached and self._focus.display else None

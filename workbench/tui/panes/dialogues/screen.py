@@ -102,7 +102,7 @@ class DialoguesPane(Reviewing, Pane):
             self._search()
         else:
             text, reviewer = self.state.filter, self.shell.reviewer
-            self.run("news", lambda: view.size(self.home, text, reviewer), self._news)
+            self.run_again("news", lambda: view.size(self.home, text, reviewer), self._news)
             self.query_one("#dialogues-list", VirtualTable).reload()
             self.review_bar.show(self.state.selected)
 

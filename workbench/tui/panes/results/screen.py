@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -52,7 +50,6 @@ class ResultsPane(Reviewing, Pane):
         self._matrix: view.Matrix | None = None
         self._part = parts.Part("Beside it")
         self._beside: tuple[behind.Opened, ...] = ()
-        self._read_at = 0.0
 
     def compose(self) -> ComposeResult:
         """Compose."""
@@ -60,7 +57,7 @@ class ResultsPane(Reviewing, Pane):
             yield Section("Comparisons", VirtualTable(LIST, id="comparisons", empty=EMPTY), id="results-top")
             yield Section(
                 "Agents by measure",
-                VirtualTable((Column(""),), id="matrix", empty="nothing scored yet"),
+                VirtualTable((Column(""),), id="matrix"),
                 id="results-matrix",
             )
             yield Section(
@@ -126,37 +123,23 @@ class ResultsPane(Reviewing, Pane):
         table.show(ListSource(tuple(view.list_row(*item) for item in found)), ids.index(selected) if selected else 0)
         self.query_one("#results-top").styles.height = min(max(len(found), 1), 3) + 2
         self.query_one("#results-top", Section).put(f"{len(found)}" if found else "")
-        if selected and not self._may_wait(selected):
+        if selected:
             self._read_matrix(selected)
 
     def _read_matrix(self, comparison: str) -> None:
-        """Read a matrix: of a million scores it takes seconds, which is said where none stands yet."""
-        if self._matrix is None:
-            table = self.query_one("#matrix", VirtualTable)
-            table.empty = "reading the scores …"
-            table.refresh()
-            self.query_one(Chart).display = False
         self.run("matrix", lambda: view.matrix(self.home, comparison), self._show)
-
-    def _may_wait(self, selected: str) -> bool:
-        """Means of a running comparison are read again at most a tenth of the time: of a million verdicts it takes seconds."""
-        old = self._matrix
-        row = next((row for row, _ in self._listed if row.id == selected), None)
-        if old is None or row is None or old.comparison.id != selected or row.status != old.comparison.status:
-            return False
-        return not row.summary and time.monotonic() < self._read_at + 10 * old.took
 
     def _show(self, matrix: view.Matrix | None) -> None:
         if matrix is None:
             return
-        self._matrix, self._read_at = matrix, time.monotonic()
+        self._matrix = matrix
         state: ResultsState = self.state
         if state.agent not in matrix.conditions:
             self.state = state = states.figure_chosen(state, next(iter(matrix.conditions), None), state.measure)
         self._draw()
         self._view()
         if state.depth and state.figure:
-            self._open()
+            self._open(again=True)
 
     def _draw(self) -> None:
         matrix, state = self._matrix, self.state
@@ -426,7 +409,9 @@ class ResultsPane(Reviewing, Pane):
             first = self.query_one("#side-0", Section)
             first.put(f"{turned[0].id[:8]} · h l for {len(found) - room} more agents", name=turned[0].condition)
 
-    def _open(self) -> None:
+    def _open(self, *, again: bool = False) -> None:
+        """Read what is shown below the matrix, for the first time or `again`."""
+        run = self.run_again if again else self.run
         self._depth()
         state: ResultsState = self.state
         least, most = (None, 3.0) if state.label == "failures" else parts.limits_of(state.label)
@@ -436,10 +421,10 @@ class ResultsPane(Reviewing, Pane):
         judge, selected = state.judge, state.conversation
         if state.depth == 1:
             if not selected:
-                self.run("first", lambda: behind.first(self.home, figure, judge), self._list_first)
-            self.run("behind", lambda: behind.find(self.home, figure, judge, selected), self._list_behind)
+                run("first", lambda: behind.first(self.home, figure, judge), self._list_first)
+            run("behind", lambda: behind.find(self.home, figure, judge, selected), self._list_behind)
         elif selected:
-            self.run("side", lambda: behind.side_by_side(self.home, selected), self._side)
+            run("side", lambda: behind.side_by_side(self.home, selected), self._side)
 
     def _list_first(self, found: behind.Behind | None) -> None:
         """The first rows, if the whole list is not there before them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,8 +59,6 @@ class Matrix:
     figures: Mapping[tuple[str, str, str], Figure] = field(default_factory=dict)
     """By (criterion, judge, condition)."""
     beside: tuple[Line, ...] = ()
-    took: float = 0.0
-    """Seconds that reading the scores took."""
     progress: str = ""
     """How much is there of what was planned, where that is not all."""
 
@@ -145,7 +142,7 @@ def list_row(row: ComparisonRow, workflow: str) -> Row:
 
 
 def matrix(home: Home, comparison_id: str) -> Matrix | None:
-    """Read a comparison: from its summary once it has one (no score is read then), else the means so far."""
+    """Read a comparison: from its summary once it has one, else the means so far; no score is read."""
     rec = reader(home)
     row = get_comparison(rec, comparison_id)
     if row is None:
@@ -154,16 +151,14 @@ def matrix(home: Home, comparison_id: str) -> Matrix | None:
     title = f"{row.name} · {workflow.name if workflow else row.workflow_id}"
     if _mapping(row.summary.get("agents")):
         return _summed_up(row, title)
-    began = time.monotonic()
     means = score_summary(rec, comparison_id)
-    took = time.monotonic() - began
     conditions = tuple(dict.fromkeys(m.condition for m in sorted(means, key=lambda m: _agent_order(row, m))))
     found = sorted({(m.criterion, m.judge) for m in means}, key=_measure_order)
     figures = {(m.criterion, m.judge, m.condition): Figure(m.mean, m.n, m.missing) for m in means}
     agents = {m.condition: m.agent for m in means}
     held = held_counts(rec, comparison_id)
     so_far = tuple(_so_far(row, held, means))
-    return Matrix(row, title, conditions, agents, tuple(found), figures, so_far, took, progress_of(row, held))
+    return Matrix(row, title, conditions, agents, tuple(found), figures, so_far, progress_of(row, held))
 
 
 def progress_of(row: ComparisonRow, held: Sequence[HeldRow]) -> str:
