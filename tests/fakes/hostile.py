@@ -38,7 +38,8 @@ def _taint(home: Home, words: str) -> None:
     with sqlite3.connect(home.database) as db:
         db.execute("PRAGMA foreign_keys = OFF")
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in (name for name in names if "_fts" not in name and not name.startswith("sqlite_")):
+        kept_by_triggers = ("held_counts",)
+        for table in (n for n in names if not ("_fts" in n or n.startswith("sqlite_") or n in kept_by_triggers)):
             columns = [c[1] for c in db.execute(f"PRAGMA table_info({table})") if c[2] == "TEXT"]
             free = [
                 c for c in columns if c not in FIXED and not c.endswith("_id") and (table, c) != ("measures", "name")

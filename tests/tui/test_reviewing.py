@@ -413,7 +413,11 @@ async def test_a_common_word_shows_its_first_rows_before_all_are_counted(app: Wo
     first = view.glance(home, "flight", "any", "eve")
     assert first is not None
     assert first.partial
-    assert view.glance(home, "terminal:booked", None) is None  # filters are as fast by themselves
+    filtered = view.glance(home, "terminal:booked", None)
+    assert filtered is not None
+    assert filtered.partial
+    assert list(filtered.rowids) == list(view.find(home, "terminal:booked", None).rowids)
+    assert view.glance(home, "terminal:nowhere", None) is None  # nothing to show yet
     assert view.glance(home, "", "selected") is None
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2", "j", "j")

@@ -29,6 +29,8 @@ from workbench.store.locality import is_network
 BUSY_SECONDS = 30.0
 _ATTEMPTS = 6
 _SIDE_FILES = 1 << 17
+_STEPS = 100_000
+"""Of SQLite's machine, between two looks whether a statement is still wanted."""
 _MOST_INTEGER = 2**63 - 1
 
 Row = sqlite3.Row
@@ -59,6 +61,11 @@ class Record:
     def data_version(self) -> int:
         """A number that changes whenever another connection, in this process or any other, has committed."""
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def stop_when(self, asked: Callable[[], object]) -> None:
+        """End a statement with sqlite3.OperationalError ("interrupted") once `asked()`, which is called every few milliseconds
+        while it runs, is true."""
+        self.connection.set_progress_handler(lambda: int(bool(asked())), _STEPS)
 
     @contextmanager
     def write(self) -> Iterator[None]:

@@ -21,12 +21,13 @@ _local = threading.local()
 
 
 def reader(home: Home) -> Record:
-    """This thread's own read-only connection to the record."""
+    """This thread's own read-only connection to the record. What nobody waits for any more ends with an error."""
     kept: dict[Home, Record] = _local.__dict__.setdefault("records", {})
     if home not in kept:
         from workbench.store.record import connect  # not before the first frame
 
         kept[home] = connect(home, readonly=True)
+        kept[home].stop_when(lambda: getattr(_local, "outdated", lambda: False)())
     return kept[home]
 
 
@@ -39,7 +40,8 @@ class Finished(Message):
 
 
 class Effects:
-    """Runs work off the app's thread. Of several calls with one key only the last one's result is delivered."""
+    """Runs work off the app's thread. Of several calls with one key only the last one's result is delivered; what reads the
+    record for an earlier one is broken off."""
 
     def __init__(self, target: MessagePump, workers: int = 2) -> None:
         self._target = target
@@ -61,10 +63,11 @@ class Effects:
         self._pending[key] += 1
 
         def job() -> None:
+            _local.outdated = lambda: self._latest.get(key) != turn
             result: Any = None
             error: Exception | None = None
             try:
-                if self._latest[key] == turn:
+                if not _local.outdated():
                     result = work()
             except Exception as caught:
                 error = caught
@@ -85,12 +88,13 @@ class Effects:
             self.run(key, work, then)
 
     def close(self) -> None:
-        """Take no more work and wait for none."""
+        """Take no more work and wait for none: the program could not end before a long read."""
+        self._latest.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, key: str, turn: int, result: Any, error: Exception | None, then: Callable[[Any], None]) -> None:
         self._pending[key] -= 1
-        if self._latest[key] != turn:
+        if self._latest.get(key) != turn:
             return
         if error is not None:
             self.failed(key, error)

@@ -150,12 +150,12 @@ def find(home: Home, text: str, selected: str | None, reviewer: str = "") -> Fou
 
 
 def glance(home: Home, text: str, selected: str | None, reviewer: str = "") -> Found | None:
-    """The first rows of a search by words, or of a list that is opened for the first time, at once however long it is.
+    """The first rows of a search, or of a list that is opened for the first time, at once however long it is.
 
-    None where `find` is as fast, or where the first rows are not what is to be shown.
+    None where the first rows are not what is to be shown, or where none is found at once.
     """
     asked = understand(text)
-    if not asked.wanted.text and (text or selected):
+    if selected and not text:
         return None
     rec = reader(home)
     asked = _resolved(rec, text, reviewer)
