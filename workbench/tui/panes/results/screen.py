@@ -158,7 +158,7 @@ class ResultsPane(Reviewing, Pane):
         table.show(ListSource(rows), ids.index(state.measure) if state.measure in ids else 0)
         most = max((figure.n for figure in matrix.figures.values()), default=0)
         section = self.query_one("#results-matrix", Section)
-        counted = matrix.progress or f"n up to {most}, 95% intervals"
+        counted = matrix.progress or f"n up to {most:,}{', 95% intervals' if matrix.summary else ''}"
         section.put(f"{matrix.title} · {counted}", name="Agents by measure")
         lines = max(self.size.height - (20 if self._tall else 12), 6)
         self.query_one("#results-matrix").styles.height = min(len(rows) + 2, lines) if rows else 4
