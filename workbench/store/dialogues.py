@@ -201,7 +201,8 @@ def dialogue_rowids(rec: Record, wanted: DialogueFilter | None = None, sort: str
 
 
 def first_rowids(rec: Record, wanted: DialogueFilter, sort: str = "-made") -> array[int]:
-    """The beginning of `dialogue_rowids`: of a search by words from `GLANCE` messages with them, else from `GLANCE_ROWS` dialogues.
+    """The beginning of `dialogue_rowids`: of a search by words from `GLANCE` messages with them, by a filter from `GLANCE_ROWS`
+    dialogues, of the whole list so many as `GLANCE`.
 
     To be shown until the whole list is there: at once, however many pass, but not exact where messages were not added in
     their dialogues' order. Empty in another order than that of making, and where none of them passes.
@@ -214,7 +215,8 @@ def first_rowids(rec: Record, wanted: DialogueFilter, sort: str = "-made") -> ar
         condition, arguments = said("dialogue", "d.id", wanted.text, GLANCE, newest)
         where.add(condition, *arguments)
     else:
-        where.add(f"d.rowid IN (SELECT d.rowid FROM dialogues d{order(SORTS, sort)} LIMIT {GLANCE_ROWS})")
+        most = GLANCE if wanted == DialogueFilter(viewer=wanted.viewer) else GLANCE_ROWS
+        where.add(f"d.rowid IN (SELECT d.rowid FROM dialogues d{order(SORTS, sort)} LIMIT {most})")
         table += " NOT INDEXED"  # else SQLite may look through all that pass for these few
     return rec.by_rowid(f"SELECT d.rowid FROM {table}{where}", where.arguments, newest=newest)
 
