@@ -14,6 +14,8 @@ from pathlib import Path
 
 PRIVATE = (0o600, 0o700)
 SHARED = (0o660, 0o2770)
+LARGE_RECORD = 256 << 20
+"""Bytes of a record that is not brought up to date in a moment (it is copied first): it is said then, before the app draws."""
 """Modes of files and folders."""
 
 

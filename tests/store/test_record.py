@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from workbench.cli import screen
 from workbench.errors import UserError
 from workbench.home import Home
 from workbench.store import connect, locality, migrations, record
@@ -120,6 +122,28 @@ def test_a_migration_keeps_a_copy_and_the_data(home: Home, monkeypatch: pytest.M
     kept.close()
 
 
+def test_the_migration_of_a_large_record_is_announced_before_the_app_draws(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(home).close()
+    steps = (*migrations.scripts(), "ALTER TABLE jobs ADD COLUMN extra TEXT;")
+    monkeypatch.setattr(migrations, "scripts", lambda: steps)
+    monkeypatch.setattr(screen, "why_not", lambda: None)
+    said = list[str]()
+    app = SimpleNamespace(run=lambda *_, **__: said.extend(caplog.messages) or 7)
+    monkeypatch.setitem(sys.modules, "workbench.tui.app", app)
+    assert screen.open_app(home) == 7
+    assert said == []  # a small one is brought up to date by whoever reads first
+    for module in (migrations, screen):
+        monkeypatch.setattr(module, "LARGE_RECORD", 0)
+    assert screen.open_app(home) == 7
+    (line,) = said
+    assert f"version {len(steps) - 1} to {len(steps)}" in line
+    with connect(home) as rec:
+        assert migrations.version(rec.connection) == len(steps)
+    assert len(caplog.messages) == 1
+
+
 def test_a_migration_that_fails_half_way_changes_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(home).close()
     good = migrations.scripts()
@@ -146,6 +170,7 @@ def test_a_full_disk_is_one_clear_line(home: Home) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from workbench.home import Home
 from workbench.store import connect
 from workbench.store.rows import JobRow

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from workbench.errors import UserError
-from workbench.home import Home
+from workbench.home import LARGE_RECORD, Home
 
 _APP = "workbench.tui.app"
 _PLAIN = "the same in plain text: workbench workflow list, train list, chat, results; workbench -h names them all"
@@ -35,6 +35,10 @@ def open_app(
     """
     if reason := why_not():
         raise UserError(f"{reason}; {_PLAIN}")
+    if home.database.exists() and home.database.stat().st_size > LARGE_RECORD:
+        import_module("workbench.store").connect(
+            home
+        ).close()  # one of an older version is brought up to date, and it is said
     code: int = import_module(_APP).run(home, follow=follow, slow_link=slow_link, banner=banner, chat=chat)
     return code
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from importlib.resources import files
 from pathlib import Path
 
 from workbench.errors import UserError
-from workbench.home import open_private
+from workbench.home import LARGE_RECORD, open_private
+from workbench.text import clean_line
+
+_log = logging.getLogger(__name__)
 
 
 def scripts() -> tuple[str, ...]:
@@ -33,6 +37,9 @@ def migrate(connection: sqlite3.Connection, file: Path, steps: tuple[str, ...]) 
     current = version(connection)
     refuse_newer(current, len(steps), file)
     if 0 < current < len(steps):
+        if (size := file.stat().st_size) > LARGE_RECORD:
+            name, versions = clean_line(str(file)), f"version {current} to {len(steps)}"
+            _log.warning("bringing %s up to date (%s), after a copy of its %.1f GB …", name, versions, size / 1e9)
         _keep_copy(connection, file.with_name(f"{file.name}.v{current}.bak"))
     for number, script in enumerate(steps[current:], start=current + 1):
         try:
