@@ -15,7 +15,7 @@ from workbench.cli.pack import pack as pack_command
 from workbench.cli.pack import unpack as unpack_command
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.store import Record, connect
+from workbench.store import Record, connect, select
 from workbench.store import parquet as parquet_file
 from workbench.store.behind import Figure, behind
 from workbench.store.carry import Selection
@@ -151,3 +151,27 @@ def test_the_commands(rec: Record, home: Home, tmp_path: Path) -> None:
         assert spoken(after) == before
     back = CliRunner().invoke(unpack_command, [out], obj=home)
     assert "messages" in back.output, back.output
+
+
+def test_what_is_ended_while_messages_leave_loses_none_and_goes_on(
+    rec: Record, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, figures, whole = spoken(rec), chosen(rec), count(rec)
+    monkeypatch.setattr(select, "WINDOW", 5)  # owners in one transaction
+    told = list[tuple[int, int]]()
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_cold(rec, home, figures, stop)
+    left = count(rec)
+    assert 0 < left < whole
+    assert spoken(rec) == before
+    told.clear()
+    assert 0 < make_cold(rec, home, figures, lambda *far: told.append(far)) <= left
+    assert spoken(rec) == before
+    assert told[-1][0] == told[-1][1] > 10  # all owners
+    assert count(rec) < left

@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.record import WORKFLOW, make_sample_record, sample_dialogue, sample_id
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.store import Record, connect
+from workbench.store import Record, carry, connect, migrations
 from workbench.store.carry import TABLES, Selection
 from workbench.store.comparisons import set_comparison
 from workbench.store.conversations import get_conversation, put_conversation
@@ -22,6 +22,7 @@ from workbench.store.reviews import put_reviews, reviews
 from workbench.store.rows import MessageRow, ReviewRow
 from workbench.store.runs import get_run
 
+NEWEST = f'"record": {len(migrations.scripts())}'.encode()
 JOB = sample_id("job")
 
 
@@ -165,7 +166,8 @@ def _lost_row(name: str, data: bytes) -> tuple[str, bytes]:
         (_lost_row, "damaged"),
         (lambda name, data: None if name == "manifest.json" else (name, data), "no pack"),
         (lambda name, data: (name, b"[]") if name == "manifest.json" else (name, data), "cannot be read"),
-        (lambda name, data: (name, data.replace(b'"format": 1', b'"format": 9')), "same version"),
+        (lambda name, data: (name, data.replace(b'"format": 1', b'"format": 9')), "or a newer one"),
+        (lambda name, data: (name, data.replace(NEWEST, b'"record": 99')), "or a newer one"),
         (lambda name, data: None if name.endswith("safetensors") else (name, data), "damaged"),
     ],
 )
@@ -185,6 +187,32 @@ def test_tampered_packs_are_refused_and_leave_nothing(
         assert all(not rows for rows in everything(other).values())
     assert list(there.jobs.iterdir()) == []
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_pack_of_an_older_record_is_taken_in(rec: Record, home: Home, there: Home, tmp_path: Path) -> None:
+    """Archives outlive versions: what fits the tables is taken; what does not is refused by its columns."""
+
+    def older(name: str, data: bytes) -> tuple[str, bytes]:
+        return (name, data.replace(NEWEST, b'"record": 1')) if name == "manifest.json" else (name, data)
+
+    made = pack(rec, home, tmp_path / "good.zip", Selection(), busy=idle)
+    _rewritten(tmp_path / "good.zip", tmp_path / "old.zip", older)
+    with connect(there) as other:
+        assert unpack(other, there, tmp_path / "old.zip").rows == made.rows
+        assert everything(other) == everything(rec)
+
+
+def test_packing_and_unpacking_say_how_far_they_are(
+    rec: Record, home: Home, there: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carry, "_OFTEN", 1)
+    for parquet in (False, True):
+        file, out, back = tmp_path / f"{parquet}.zip", list[tuple[int, int]](), list[tuple[int, int]]()
+        made = pack(rec, home, file, Selection(), busy=idle, parquet=parquet, told=lambda *far: out.append(far))  # noqa: B023
+        with connect(there) as other:
+            unpack(other, there, file, told=lambda *far: back.append(far))  # noqa: B023
+        total = sum(made.rows.values())
+        assert out == back == [(done, total) for done in range(total)]
 
 
 def test_links_and_jobs_with_functions_of_their_own_are_refused(

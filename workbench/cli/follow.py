@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -17,6 +18,8 @@ from workbench.text import clean, clean_line
 
 PLAIN_SECONDS = 10.0
 """Seconds between two progress lines where the output is no terminal."""
+TERMINAL_SECONDS = 0.2
+"""The same on a terminal, of work in this very process."""
 
 
 class Narrator:
@@ -75,6 +78,25 @@ class Narrator:
         if self._open:
             click.echo("\r\x1b[K", err=True, nl=False)
             self._open = False
+
+
+@contextmanager
+def telling(unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Progress of work in this very process: call it with how much is done, and of how much. Work of a second says nothing."""
+    tell, began = Narrator(quiet), time.monotonic()
+    last = began + 1 - TERMINAL_SECONDS
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= TERMINAL_SECONDS:
+            last = now
+            left = (now - began) * (total - done) / done if done else None
+            tell({"type": "progress", "done": done, "total": total, "unit": unit, "eta_s": left})
+
+    try:
+        yield told
+    finally:
+        tell.close()
 
 
 def _costs(event: Mapping[str, Any]) -> str:

@@ -11,8 +11,25 @@ from workbench.errors import UserError
 from workbench.store.cold import all_cold, cold_files
 from workbench.store.encode import to_json
 from workbench.store.record import Record
+from workbench.store.select import windows
 
 RowDict = dict[str, object]
+Told = Callable[[int, int], None]
+"""Hears from time to time how much is done, and of how much."""
+_OFTEN = 1000
+
+
+def untold(done: int, total: int) -> None:
+    """A `Told` that says nothing."""
+
+
+def telling(rows: Iterable[RowDict], told: Told, before: int, total: int) -> Iterator[RowDict]:
+    """The rows, while `told` hears how many of `total` there have been, `before` included."""
+    for done, row in enumerate(rows, before):
+        if done % _OFTEN == 0:
+            told(done, max(total, done))
+        yield row
+
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "workflows": ("id",),
@@ -112,21 +129,36 @@ def closure(rec: Record, wanted: Selection) -> Closure:
 
 def rows_out(rec: Record, table: str, chosen: Closure) -> Iterator[RowDict]:
     """The rows of `table` that belong to `chosen`, without their row ids."""
+    for condition, ids in _parts(rec, table, chosen):
+        yield from _rows(rec, table, condition, ids)
+    if table == "messages" and cold_files(rec):
+        for kind in ("dialogue", "conversation"):
+            yield from all_cold(rec, kind, chosen[f"{kind}s"] - _with_messages(rec, kind))
+
+
+def count_out(rec: Record, table: str, chosen: Closure) -> int:
+    """How many rows `rows_out` has, but for messages outside SQLite."""
+    counts = f"SELECT count(*) AS n FROM {table} WHERE "
+    found = [
+        rec.query(f"{counts}{condition} (SELECT value FROM json_each(?))", (to_json(list(ids)),))
+        for condition, ids in _parts(rec, table, chosen)
+    ]
+    return sum(rows[0]["n"] for rows in found)
+
+
+def _parts(rec: Record, table: str, chosen: Closure) -> Iterator[tuple[str, set[str]]]:
+    """The rows of `table` that belong to `chosen`: conditions that end in IN, with the ids that complete them."""
     if owner := _OF_EITHER.get(table):
         for kind, owners in (("dialogue", "dialogues"), ("conversation", "conversations")):
-            yield from _rows(rec, table, f"{owner}_kind = '{kind}' AND {owner}_id IN", chosen[owners])
-            if table == "messages" and cold_files(rec):
-                yield from all_cold(rec, kind, chosen[owners] - _with_messages(rec, kind))
+            yield f"{owner}_kind = '{kind}' AND {owner}_id IN", chosen[owners]
     elif table == "chats":  # the names of the jobs that held these conversations
-        jobs = _ids(
-            rec, "SELECT json_extract(provenance, '$.job') FROM conversations WHERE id IN", chosen["conversations"]
-        )
-        yield from _rows(rec, "chats", "id IN", jobs)
+        jobs = "SELECT json_extract(provenance, '$.job') FROM conversations WHERE id IN"
+        yield "id IN", _ids(rec, jobs, chosen["conversations"])
     elif table == "calls":
-        yield from _rows(rec, "calls", "owner_id IN", set().union(*chosen.values()))
+        yield "owner_id IN", set().union(*chosen.values())
     else:
         column, owners = _OWNERS.get(table, ("id", table))
-        yield from _rows(rec, table, f"{column} IN", chosen[owners])
+        yield f"{column} IN", chosen[owners]
 
 
 def rows_in(rec: Record, source: Callable[[str], Iterable[RowDict]]) -> dict[str, int]:
@@ -228,12 +260,15 @@ def warm_rows(rec: Record, owners: Mapping[str, Set[str]]) -> Iterator[RowDict]:
         yield from _rows(rec, "messages", f"owner_kind = '{kind}' AND owner_id IN", set(owners[kind]))
 
 
-def drop_warm(rec: Record, owners: Mapping[str, Set[str]]) -> None:
-    """Delete these messages from the record, and give the room back to the disk."""
-    with rec.write():
-        for kind, ids in owners.items():
-            sql = f"DELETE FROM messages WHERE owner_kind = '{kind}' AND owner_id IN (SELECT value FROM json_each(?))"
-            rec.execute(sql, (to_json(sorted(ids)),))
+def drop_warm(rec: Record, owners: Mapping[str, Set[str]], told: Told = untold) -> None:
+    """Delete these messages from the record, and give the room back to the disk. An owner's go together, and so few owners' in
+    one transaction that other processes never wait long."""
+    done, total = 0, sum(map(len, owners.values()))
+    for kind, ids in owners.items():
+        sql = f"DELETE FROM messages WHERE owner_kind = '{kind}' AND owner_id IN (SELECT value FROM json_each(?))"
+        for window in windows(sorted(ids)):
+            rec.execute(sql, (to_json(window),))
+            told(done := done + len(window), total)
     rec.vacuum()
 
 

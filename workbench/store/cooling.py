@@ -9,17 +9,27 @@ from pathlib import Path
 
 from workbench.errors import UserError
 from workbench.home import Home, make_folder, take_after_folder
-from workbench.store.carry import Selection, column_types, drop_warm, ids_of, warm_rows
+from workbench.store.carry import (
+    Selection,
+    Told,
+    column_types,
+    count_out,
+    drop_warm,
+    ids_of,
+    telling,
+    untold,
+    warm_rows,
+)
 from workbench.store.cold import FOLDER
 from workbench.store.parquet import write_parquet
 from workbench.store.record import Record
 
 
-def make_cold(rec: Record, home: Home, wanted: Selection) -> int:
+def make_cold(rec: Record, home: Home, wanted: Selection, told: Told = untold) -> int:
     """Take the messages of comparisons and data sets out of the record, into a file under `cold/`; returns how many.
 
-    They still open. The file is there before anything is deleted, and the record's own file shrinks. Raises UserError
-    for a comparison that is not finished.
+    They still open. The file is there before anything is deleted, and the record's own file shrinks; where it is ended half-way,
+    the same again goes on. `told` hears how far the writing is, then the deleting. Raises UserError for a comparison that is not finished.
     """
     owners = {
         "dialogue": ids_of(rec, "SELECT dialogue_id FROM dataset_items WHERE dataset_id IN", wanted.datasets),
@@ -31,10 +41,12 @@ def make_cold(rec: Record, home: Home, wanted: Selection) -> int:
         )
     with tempfile.TemporaryDirectory(prefix=".cold-", dir=home.root) as folder:
         file = Path(folder) / "rows"
-        count = write_parquet(file, column_types(rec, "messages"), warm_rows(rec, owners))
+        total = count_out(rec, "messages", {f"{kind}s": ids for kind, ids in owners.items()})
+        rows = telling(warm_rows(rec, owners), told, 0, total)
+        count = write_parquet(file, column_types(rec, "messages"), rows)
         if count:
             settle(file, home)
-            drop_warm(rec, owners)
+            drop_warm(rec, owners, told)
     return count
 
 

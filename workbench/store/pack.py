@@ -20,7 +20,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -31,14 +31,17 @@ from workbench.home import Home, make_folder, open_private
 from workbench.store import migrations
 from workbench.store.carry import (
     TABLES,
-    Closure,
     RowDict,
     Selection,
+    Told,
     checked,
     closure,
     column_types,
+    count_out,
     rows_in,
     rows_out,
+    telling,
+    untold,
 )
 from workbench.store.cooling import settle
 from workbench.store.parquet import read_parquet, write_parquet
@@ -86,12 +89,13 @@ def pack(
     busy: Callable[[str], bool],
     checkpoints: bool = False,
     parquet: bool = False,
+    told: Told = untold,
 ) -> Carried:
     """Write `wanted` (everything, if empty) to the zip file `out` (0600), which appears only when it is whole.
 
     `busy(job id)` says whether a job still runs: such folders are refused with a UserError. `checkpoints` takes along
     what resuming an unfinished training needs; the best and the last model are always included. `parquet` writes the rows
-    of the tables in BULK as Parquet files, which other programs read too.
+    of the tables in BULK as Parquet files, which other programs read too. `told` hears how many rows are written.
     """
     members: dict[str, dict[str, object]] = {}
     counts: dict[str, int] = {}
@@ -110,11 +114,13 @@ def pack(
                 for folder in folders:
                     if busy(folder.name):
                         raise UserError(f"job {folder.name} still runs: wait for it or stop it before packing")
+                total = sum(count_out(rec, table, chosen) for table in TABLES)
                 for table in TABLES:
+                    rows = telling(rows_out(rec, table, chosen), told, sum(counts.values()), total)
                     if parquet and table in BULK:
-                        counts[table] = _add_parquet(zip_, members, rec, table, chosen, out.parent)
+                        counts[table] = _add_parquet(zip_, members, column_types(rec, table), table, rows, out.parent)
                     else:
-                        counts[table] = _add_rows(zip_, members, table, rows_out(rec, table, chosen))
+                        counts[table] = _add_rows(zip_, members, table, rows)
             for folder in folders:
                 _add_folder(zip_, members, folder, checkpoints)
             zip_.writestr("manifest.json", json.dumps(_manifest(members), indent=1, sort_keys=True))
@@ -124,12 +130,12 @@ def pack(
     return Carried(counts, tuple(folder.name for folder in folders), out.stat().st_size)
 
 
-def unpack(rec: Record, home: Home, file: Path, *, cold: bool = False) -> Carried:
+def unpack(rec: Record, home: Home, file: Path, *, cold: bool = False, told: Told = untold) -> Carried:
     """Take in a file made by `pack`: job folders that are missing here, then all rows in one transaction.
 
     May be repeated. Nothing outside the jobs folder is written, links and odd names are refused, every member is
     checked against its hash, and a command stored in a job is dropped. With `cold` the messages of a pack in Parquet stay
-    outside SQLite, as a file under `cold/`. Raises UserError for anything suspicious.
+    outside SQLite, as a file under `cold/`. `told` hears how many rows are taken in. Raises UserError for anything suspicious.
     """
     if not file.is_file():
         raise UserError(f"no file {clean_line(str(file))}")
@@ -143,9 +149,7 @@ def unpack(rec: Record, home: Home, file: Path, *, cold: bool = False) -> Carrie
                 _extract_folders(zip_, members, Path(waiting), brought)
                 if cold:
                     _lay_out(zip_, members, rec, Path(waiting), file)
-                counts = rows_in(
-                    rec, lambda table: _read_rows(zip_, members, table, Path(waiting), cold and table == "messages")
-                )
+                counts = rows_in(rec, _source(zip_, members, Path(waiting), ("messages",) if cold else (), told))
                 for job in brought:
                     (Path(waiting) / job).rename(home.jobs / job)
                 if cold:
@@ -175,20 +179,25 @@ def _add_rows(zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], tabl
             seen.update(line)
             size += len(line)
             count += 1
-    members[name] = {"sha256": seen.hexdigest(), "size": size}
+    members[name] = {"sha256": seen.hexdigest(), "size": size, "rows": count}
     return count
 
 
 def _add_parquet(
-    zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], rec: Record, table: str, chosen: Closure, aside: Path
+    zip_: zipfile.ZipFile,
+    members: dict[str, dict[str, object]],
+    columns: Mapping[str, str],
+    table: str,
+    rows: Iterable[RowDict],
+    aside: Path,
 ) -> int:
     name = f"rows/{table}.parquet"
     with tempfile.TemporaryDirectory(prefix=".pack-", dir=aside) as folder:
         file = Path(folder) / "rows"
-        count = write_parquet(file, column_types(rec, table), rows_out(rec, table, chosen))
+        count = write_parquet(file, columns, rows)
         with file.open("rb") as source, zip_.open(zipfile.ZipInfo(name), "w", force_zip64=True) as out:
             digest, size = _copy(source, out)
-    members[name] = {"sha256": digest, "size": size}
+    members[name] = {"sha256": digest, "size": size, "rows": count}
     return count
 
 
@@ -242,14 +251,17 @@ def _checked_manifest(zip_: zipfile.ZipFile, file: Path, home: Home) -> dict[str
         raise UserError(f"{shown} is no pack: its manifest is too long")
     try:
         manifest = json.loads(zip_.read(info))
-        members = {str(k): {"sha256": str(v["sha256"]), "size": int(v["size"])} for k, v in manifest["members"].items()}
+        members = {
+            str(k): {"sha256": str(v["sha256"]), "size": int(v["size"]), "rows": int(v.get("rows") or 0)}
+            for k, v in manifest["members"].items()
+        }
         versions = (int(manifest["format"]), int(manifest["record"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{shown} is no pack: its manifest cannot be read") from error
-    if versions != (FORMAT, len(migrations.scripts())):
+    if versions[0] != FORMAT or versions[1] > len(migrations.scripts()):
         made = clean_line(str(manifest.get("workbench")), 20)
         raise UserError(
-            f"{shown} was made by workbench {made}, this is {__version__}: use the same version on both sides"
+            f"{shown} was made by workbench {made}, this is {__version__}: take it in with that or a newer one"
         )
     if len(zip_.namelist()) != len(set(zip_.namelist())):
         raise UserError(f"{shown} is refused: two of its members have the same name")
@@ -318,11 +330,26 @@ def _disarm(folder: Path) -> None:
     file.write_text(json.dumps({**job, "command": None, "cwd": ""}, sort_keys=True, indent=1), "utf-8")
 
 
+def _source(
+    zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], waiting: Path, left_out: tuple[str, ...], told: Told
+) -> Callable[[str], Iterable[RowDict]]:
+    """The pack's rows, a table at a time, while `told` hears how many of all there have been."""
+    rows = {PurePosixPath(name).stem: entry["rows"] for name, entry in members.items() if name in _ROWS}
+    done, total = 0, sum(count for table, count in rows.items() if table not in left_out)
+
+    def source(table: str) -> Iterable[RowDict]:
+        nonlocal done
+        if table in left_out:
+            return ()
+        before, done = done, done + rows.get(table, 0)
+        return telling(_read_rows(zip_, members, table, waiting), told, before, total)
+
+    return source
+
+
 def _read_rows(
-    zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], table: str, waiting: Path, left_out: bool
+    zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], table: str, waiting: Path
 ) -> Iterator[RowDict]:
-    if left_out:
-        return
     name = f"rows/{table}.parquet"
     if name in members:
         file = waiting / f"rows-{table}"
