@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
+import pytest
 from click.testing import CliRunner, Result
 
 from tests.fakes.record import make_sample_record
+from workbench.cli import follow
 from workbench.cli.pack import pack, prune, unpack
 from workbench.home import Home
 
@@ -40,3 +43,32 @@ def test_prune_shows_and_deletes(home: Home) -> None:
     assert [item["job_id"] for item in json.loads(run(prune, home, "--json").output)] == [""]
     assert not remains.exists()
     assert run(prune, home).output == "Nothing to delete.\n"
+
+
+def test_work_in_this_process_says_how_far_it_is_and_for_how_long_yet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(follow, "PLAIN_SECONDS", 0.0)
+    with follow.telling("rows", quiet=False) as told:
+        for second, done, total in (
+            (0, 0, 10),
+            (60, 0, 1000),
+            (70, 100, 1000),
+            (80, 500, 1000),
+            (90, 1, 8),
+            (92, 2, 8),
+        ):
+            now[0] = 100.0 + second
+            told(done, total)
+    assert capsys.readouterr().err.splitlines() == [  # the first second says nothing; another total begins anew
+        "        0% 0/1,000 rows, ? left",
+        "       10% 100/1,000 rows, 1 min 30 s left",
+        "       50% 500/1,000 rows, 20 s left",
+        "       12% 1/8 rows, ? left",
+        "       25% 2/8 rows, 12 s left",
+    ]
+    with follow.telling("rows", quiet=True) as told:
+        told(5, 10)
+    assert capsys.readouterr().err == ""

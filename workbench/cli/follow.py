@@ -83,14 +83,18 @@ class Narrator:
 @contextmanager
 def telling(unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Progress of work in this very process: call it with how much is done, and of how much. Work of a second says nothing."""
-    tell, began = Narrator(quiet), time.monotonic()
-    last = began + 1 - TERMINAL_SECONDS
+    tell, last = Narrator(quiet), time.monotonic() + 1 - TERMINAL_SECONDS
+    pace: tuple[int, float, int] | None = None  # of how much, since when, from where on: not before the first call
 
     def told(done: int, total: int) -> None:
-        nonlocal last
-        if (now := time.monotonic()) - last >= TERMINAL_SECONDS:
+        nonlocal pace, last
+        now = time.monotonic()
+        if pace is None or pace[0] != total:
+            pace = (total, now, done)
+        if now - last >= TERMINAL_SECONDS:
             last = now
-            left = (now - began) * (total - done) / done if done else None
+            _, began, before = pace
+            left = (now - began) * (total - done) / (done - before) if done > before else None
             tell({"type": "progress", "done": done, "total": total, "unit": unit, "eta_s": left})
 
     try:
