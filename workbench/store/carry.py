@@ -266,7 +266,11 @@ def drop_warm(rec: Record, owners: Mapping[str, Set[str]], told: Told = untold) 
     done, total = 0, sum(map(len, owners.values()))
     for kind, ids in owners.items():
         sql = f"DELETE FROM messages WHERE owner_kind = '{kind}' AND owner_id IN (SELECT value FROM json_each(?))"
-        for window in windows(sorted(ids)):
+        # In the order of their making, so that neighbours go together: that is many times as fast.
+        ordered = rec.query(
+            f"SELECT id FROM {kind}s WHERE id IN (SELECT value FROM json_each(?)) ORDER BY rowid", (to_json(list(ids)),)
+        )
+        for window in windows(row["id"] for row in ordered):
             rec.execute(sql, (to_json(window),))
             told(done := done + len(window), total)
     rec.vacuum()

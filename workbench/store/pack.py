@@ -148,7 +148,7 @@ def unpack(rec: Record, home: Home, file: Path, *, cold: bool = False, told: Tol
             with tempfile.TemporaryDirectory(prefix=".unpack-", dir=home.jobs) as waiting:
                 _extract_folders(zip_, members, Path(waiting), brought)
                 if cold:
-                    _lay_out(zip_, members, rec, Path(waiting), file)
+                    _lay_out(zip_, members, rec, Path(waiting), file, told)
                 counts = rows_in(rec, _source(zip_, members, Path(waiting), ("messages",) if cold else (), told))
                 for job in brought:
                     (Path(waiting) / job).rename(home.jobs / job)
@@ -201,7 +201,9 @@ def _add_parquet(
     return count
 
 
-def _lay_out(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], rec: Record, waiting: Path, file: Path) -> None:
+def _lay_out(
+    zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], rec: Record, waiting: Path, file: Path, told: Told
+) -> None:
     """Bring the pack's messages out and look at each, as at every row that is taken in."""
     name = "rows/messages.parquet"
     if name not in members:
@@ -209,7 +211,7 @@ def _lay_out(zip_: zipfile.ZipFile, members: dict[str, dict[str, Any]], rec: Rec
             f"{clean_line(str(file))} holds no Parquet: make it with `workbench pack --parquet`, or leave out --cold"
         )
     _extract(zip_, name, members[name]["sha256"], waiting / "messages")
-    for row in read_parquet(waiting / "messages"):
+    for row in telling(read_parquet(waiting / "messages"), told, 0, members[name]["rows"]):
         checked(rec, "messages", row)
 
 
