@@ -171,7 +171,7 @@ def rows_in(rec: Record, source: Callable[[str], Iterable[RowDict]]) -> dict[str
     with rec.write():
         taken: set[str] = set()
         for table in TABLES:
-            rows = (checked(rec, table, row) for row in source(table))
+            rows: Iterator[RowDict] = map(checker(rec, table), source(table))
             if table == "messages":
                 kept_out = _with_messages(rec, "conversation") - taken
                 rows = (r for r in rows if r["owner_kind"] == "dialogue" or r["owner_id"] not in kept_out)
@@ -211,21 +211,30 @@ def _take_changing(rec: Record, table: str, row: RowDict, taken: set[str]) -> in
     return 1
 
 
-def checked(rec: Record, table: str, row: RowDict) -> RowDict:
-    """The row in the table's order of columns. Raises UserError for one that cannot be this record's."""
+def checker(rec: Record, table: str) -> Callable[[RowDict], RowDict]:
+    """What brings a row into the table's order of columns, and raises UserError for one that cannot be this record's."""
     columns = _columns(rec, table)
-    if set(row) != set(columns):
-        odd = ", ".join(sorted(set(row) ^ set(columns))[:3])
-        raise UserError(f"a row of {table} does not fit this record (columns {odd}): was it made by another version?")
-    for name, value in row.items():
-        if not isinstance(value, str | int | float | None) or (name in _JSON and not _is_json(value)):
+    known = set(columns)
+    structured, folders = tuple(known & _JSON), _FOLDERS.get(table, ())
+
+    def checked(row: RowDict) -> RowDict:
+        if row.keys() != known:
+            odd = ", ".join(sorted(row.keys() ^ known)[:3])
             raise UserError(
-                f"a row of {table} has an impossible value in {name}: the file is damaged or was tampered with"
+                f"a row of {table} does not fit this record (columns {odd}): was it made by another version?"
             )
-    for name in _FOLDERS.get(table, ()):
-        if row[name] is not None and not _FOLDER.fullmatch(str(row[name])):
-            raise UserError(f"a row of {table} is refused: its {name} names no job but a place of its own")
-    return {name: row[name] for name in columns}
+        wrong = [name for name, value in row.items() if not isinstance(value, str | int | float | None)]
+        wrong += [name for name in structured if not _is_json(row[name])]
+        if wrong:
+            raise UserError(
+                f"a row of {table} has an impossible value in {wrong[0]}: the file is damaged or was tampered with"
+            )
+        for name in folders:
+            if row[name] is not None and not _FOLDER.fullmatch(str(row[name])):
+                raise UserError(f"a row of {table} is refused: its {name} names no job but a place of its own")
+        return {name: row[name] for name in columns}
+
+    return checked
 
 
 def _is_json(value: object) -> bool:

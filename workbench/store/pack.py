@@ -34,7 +34,7 @@ from workbench.store.carry import (
     RowDict,
     Selection,
     Told,
-    checked,
+    checker,
     closure,
     column_types,
     count_out,
@@ -211,8 +211,9 @@ def _lay_out(
             f"{clean_line(str(file))} holds no Parquet: make it with `workbench pack --parquet`, or leave out --cold"
         )
     _extract(zip_, name, members[name]["sha256"], waiting / "messages")
+    check = checker(rec, "messages")
     for row in telling(read_parquet(waiting / "messages"), told, 0, members[name]["rows"]):
-        checked(rec, "messages", row)
+        check(row)
 
 
 def _add_folder(zip_: zipfile.ZipFile, members: dict[str, dict[str, object]], folder: Path, checkpoints: bool) -> None:
