@@ -175,3 +175,12 @@ def test_what_is_ended_while_messages_leave_loses_none_and_goes_on(
     assert spoken(rec) == before
     assert told[-1][0] == told[-1][1] > 10  # all owners
     assert count(rec) < left
+
+
+def test_the_index_of_words_shrinks_with_what_it_held(rec: Record, home: Home) -> None:
+    def size() -> int:
+        return int(rec.query("SELECT sum(length(block)) AS n FROM messages_fts_data")[0]["n"])
+
+    before = size()
+    make_cold(rec, home, chosen(rec))
+    assert size() < before  # a deletion alone is only noted there, and takes room
