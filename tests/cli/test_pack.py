@@ -51,7 +51,7 @@ def test_work_in_this_process_says_how_far_it_is_and_for_how_long_yet(
     now = [100.0]
     monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(follow, "PLAIN_SECONDS", 0.0)
-    with follow.telling("rows", quiet=False) as told:
+    with follow.progress_line("rows", quiet=False) as told:
         for second, done, total in (
             (0, 0, 10),
             (60, 0, 1000),
@@ -69,6 +69,6 @@ def test_work_in_this_process_says_how_far_it_is_and_for_how_long_yet(
         "       12% 1/8 rows, ? left",
         "       25% 2/8 rows, 12 s left",
     ]
-    with follow.telling("rows", quiet=True) as told:
+    with follow.progress_line("rows", quiet=True) as told:
         told(5, 10)
     assert capsys.readouterr().err == ""

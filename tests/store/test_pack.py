@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.record import WORKFLOW, make_sample_record, sample_dialogue, sample_id
 from workbench.errors import UserError
 from workbench.home import Home
-from workbench.store import Record, carry, connect, migrations
+from workbench.store import Record, connect, migrations, progress
 from workbench.store.carry import TABLES, Selection
 from workbench.store.comparisons import set_comparison
 from workbench.store.conversations import get_conversation, put_conversation
@@ -205,7 +205,7 @@ def test_a_pack_of_an_older_record_is_taken_in(rec: Record, home: Home, there: H
 def test_packing_and_unpacking_say_how_far_they_are(
     rec: Record, home: Home, there: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carry, "_OFTEN", 1)
+    monkeypatch.setattr(progress, "_OFTEN", 1)
     for parquet in (False, True):
         file, out, back = tmp_path / f"{parquet}.zip", list[tuple[int, int]](), list[tuple[int, int]]()
         made = pack(rec, home, file, Selection(), busy=idle, parquet=parquet, told=lambda *far: out.append(far))  # noqa: B023

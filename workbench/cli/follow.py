@@ -81,7 +81,7 @@ class Narrator:
 
 
 @contextmanager
-def telling(unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_line(unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Progress of work in this very process: call it with how much is done, and of how much. Work of a second says nothing."""
     tell, last = Narrator(quiet), time.monotonic() + 1 - TERMINAL_SECONDS
     pace: tuple[int, float, int] | None = None  # of how much, since when, from where on: not before the first call

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from workbench.cli.follow import telling
+from workbench.cli.follow import progress_line
 from workbench.cli.output import emit, example, json_option, pass_home, table
 from workbench.errors import UserError
 from workbench.home import Home
@@ -74,10 +74,10 @@ def pack(
         wanted = Selection(
             ids("workflow", workflows), ids("dataset", datasets), ids("run", runs), ids("comparison", comparisons)
         )
-        with telling("rows", as_json) as told:
+        with progress_line("rows", as_json) as told:
             busy = partial(_busy, home)
             made = write_pack(rec, home, out, wanted, busy=busy, checkpoints=checkpoints, parquet=parquet, told=told)
-        with telling("of the messages", as_json) as told:
+        with progress_line("of the messages", as_json) as told:
             moved = make_cold(rec, home, wanted, told) if cold else 0
     where = f"\n{moved} messages lie under {home.root / 'cold'} now" if cold else ""
     emit({**asdict(made), "cold": moved}, as_json, lambda _: f"{out}  {_size(made.bytes)}\n{_render(made)}{where}")
@@ -95,7 +95,7 @@ def unpack(home: Home, file: Path, cold: bool, as_json: bool) -> None:
 
     Without --cold it also brings messages back that lie outside SQLite.
     """
-    with connect(home) as rec, telling("rows", as_json) as told:
+    with connect(home) as rec, progress_line("rows", as_json) as told:
         taken = read_pack(rec, home, file, cold=cold, told=told)
     emit(taken, as_json, lambda _: f"new here:\n{_render(taken)}")
 

@@ -36,9 +36,8 @@ def open_app(
     if reason := why_not():
         raise UserError(f"{reason}; {_PLAIN}")
     if home.database.exists() and home.database.stat().st_size > LARGE_RECORD:
-        import_module("workbench.store").connect(
-            home
-        ).close()  # one of an older version is brought up to date, and it is said
+        # One of an older version is brought up to date, which is said: not before an empty screen.
+        import_module("workbench.store").connect(home).close()
     code: int = import_module(_APP).run(home, follow=follow, slow_link=slow_link, banner=banner, chat=chat)
     return code
 

@@ -10,28 +10,13 @@ from dataclasses import dataclass
 from workbench.errors import UserError
 from workbench.store.cold import all_cold, cold_files
 from workbench.store.encode import to_json
+from workbench.store.progress import Told, untold
 from workbench.store.record import Record
 from workbench.store.select import windows
 
 RowDict = dict[str, object]
-Told = Callable[[int, int], None]
-"""Hears from time to time how much is done, and of how much."""
-_OFTEN = 1000
 _PAGES = 2000
 """Of the full-text index, merged in one transaction."""
-
-
-def untold(done: int, total: int) -> None:
-    """A `Told` that says nothing."""
-
-
-def telling(rows: Iterable[RowDict], told: Told, before: int, total: int) -> Iterator[RowDict]:
-    """The rows, while `told` hears how many of `total` there have been, `before` included."""
-    for done, row in enumerate(rows, before):
-        if done % _OFTEN == 0:
-            told(done, max(total, done))
-        yield row
-
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "workflows": ("id",),

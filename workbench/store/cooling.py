@@ -9,19 +9,10 @@ from pathlib import Path
 
 from workbench.errors import UserError
 from workbench.home import Home, make_folder, take_after_folder
-from workbench.store.carry import (
-    Selection,
-    Told,
-    column_types,
-    count_out,
-    drop_warm,
-    ids_of,
-    telling,
-    untold,
-    warm_rows,
-)
+from workbench.store.carry import Selection, column_types, count_out, drop_warm, ids_of, warm_rows
 from workbench.store.cold import FOLDER
 from workbench.store.parquet import write_parquet
+from workbench.store.progress import Told, telling, untold
 from workbench.store.record import Record
 
 
@@ -46,7 +37,7 @@ def make_cold(rec: Record, home: Home, wanted: Selection, told: Told = untold) -
         count = write_parquet(file, column_types(rec, "messages"), rows)
         if count:
             settle(file, home)
-            drop_warm(rec, owners, told)
+        drop_warm(rec, owners, told)  # also what an earlier one had left, and its room
     return count
 
 

@@ -33,18 +33,16 @@ from workbench.store.carry import (
     TABLES,
     RowDict,
     Selection,
-    Told,
     checker,
     closure,
     column_types,
     count_out,
     rows_in,
     rows_out,
-    telling,
-    untold,
 )
 from workbench.store.cooling import settle
 from workbench.store.parquet import read_parquet, write_parquet
+from workbench.store.progress import Told, telling, untold
 from workbench.store.record import Record
 from workbench.text import clean_line
 
