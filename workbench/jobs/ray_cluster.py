@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
+import threading
 from typing import Any
 
 import ray
@@ -35,6 +37,7 @@ _OBJECT_STORE = 80 << 20
 def connect(on: str) -> None:
     """Start a cluster on this machine (`ray`), or join the one at the address. Raises ServiceError if none answers."""
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         if on == "ray":
             cores = len(os.sched_getaffinity(0))
@@ -45,6 +48,11 @@ def connect(on: str) -> None:
     except Exception as error:  # whatever lies between here and there has its own kind of error
         line = clean_line(str(error), 200) or type(error).__name__
         raise ServiceError(f"no Ray cluster at {on}: {line}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(
+                signal.SIGTERM, ours
+            )  # Ray puts its own there: a job asked to stop would end as one that failed
 
 
 def _look_for(on: str) -> None:
