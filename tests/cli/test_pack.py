@@ -12,6 +12,7 @@ from tests.fakes.record import make_sample_record
 from workbench.cli import follow
 from workbench.cli.pack import pack, prune, unpack
 from workbench.home import Home
+from workbench.jobs import pace
 
 
 def run(command: click.Command, home: Home, *words: str) -> Result:
@@ -49,7 +50,8 @@ def test_work_in_this_process_says_how_far_it_is_and_for_how_long_yet(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in (follow, pace):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(follow, "PLAIN_SECONDS", 0.0)
     with follow.progress_line("rows", quiet=False) as told:
         for second, done, total in (

@@ -330,9 +330,8 @@ async def test_replicas_on_the_nodes_behind_one_address(
     assert min(served) > 0
     stop(home, started["job"])
     until(lambda: all(job.state in ENDED for job in jobs(home, "serve")))
-    assert [job.state for job in jobs(home, "serve")] == [
-        "stopped"
-    ]  # not failed: Ray's own handler of SIGTERM is not in force
+    # Not failed: Ray's own handler of SIGTERM is not in force.
+    assert [job.state for job in jobs(home, "serve")] == ["stopped"]
 
 
 def test_an_address_without_a_cluster_is_one_line(home: Home, server: Fake) -> None:

@@ -45,9 +45,9 @@ def effects(inbox: Inbox) -> Iterator[Effects]:
     made.close()
 
 
-def test_an_outdated_read_is_broken_off(effects: Effects, inbox: Inbox, tmp_path: Path) -> None:
-    home, got, failed, begun = Home(tmp_path / "runs").make(), list[Any](), list[Exception](), threading.Event()
-    effects.failed = lambda key, error: failed.append(error)
+def read_without_end(effects: Effects, home: Home, got: list[Any]) -> None:
+    """Returns when the read has begun."""
+    begun = threading.Event()
 
     def endless() -> object:
         rec = reader(home)
@@ -56,6 +56,13 @@ def test_an_outdated_read_is_broken_off(effects: Effects, inbox: Inbox, tmp_path
 
     effects.run("find", endless, got.append)
     assert begun.wait(DEADLINE)
+
+
+def test_an_outdated_read_is_broken_off(effects: Effects, inbox: Inbox, tmp_path: Path) -> None:
+    home, got, failed = Home(tmp_path / "runs").make(), list[Any](), list[Exception]()
+    effects.failed = lambda key, error: failed.append(error)
+
+    read_without_end(effects, home, got)
     effects.run("find", lambda: reader(home).query("SELECT 7")[0][0], got.append)
     inbox.deal()
     inbox.deal()
@@ -65,15 +72,9 @@ def test_an_outdated_read_is_broken_off(effects: Effects, inbox: Inbox, tmp_path
 
 
 def test_nothing_is_read_on_when_the_app_has_closed(effects: Effects, inbox: Inbox, tmp_path: Path) -> None:
-    home, got, begun = Home(tmp_path / "runs").make(), list[Any](), threading.Event()
+    home, got = Home(tmp_path / "runs").make(), list[Any]()
 
-    def endless() -> object:
-        rec = reader(home)
-        begun.set()
-        return rec.query(ENDLESS)
-
-    effects.run("find", endless, got.append)
-    assert begun.wait(DEADLINE)
+    read_without_end(effects, home, got)
     effects.close()
     inbox.deal()
     assert got == []

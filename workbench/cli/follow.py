@@ -5,21 +5,23 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workbench.errors import ServiceError, UserError
 from workbench.home import Home
 from workbench.jobs import ENDED, status, tail_events
+from workbench.jobs.pace import Pace
 from workbench.text import clean, clean_line
+
+if TYPE_CHECKING:
+    from workbench.store.progress import Told
 
 PLAIN_SECONDS = 10.0
 """Seconds between two progress lines where the output is no terminal."""
-TERMINAL_SECONDS = 0.2
-"""The same on a terminal, of work in this very process."""
 
 
 class Narrator:
@@ -81,21 +83,13 @@ class Narrator:
 
 
 @contextmanager
-def progress_line(unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_line(unit: str, quiet: bool) -> Iterator[Told]:
     """Progress of work in this very process: call it with how much is done, and of how much. Work of a second says nothing."""
-    tell, last = Narrator(quiet), time.monotonic() + 1 - TERMINAL_SECONDS
-    pace: tuple[int, float, int] | None = None  # of how much, since when, from where on: not before the first call
+    tell, pace, began = Narrator(quiet), Pace(), time.monotonic()
 
     def told(done: int, total: int) -> None:
-        nonlocal pace, last
-        now = time.monotonic()
-        if pace is None or pace[0] != total:
-            pace = (total, now, done)
-        if now - last >= TERMINAL_SECONDS:
-            last = now
-            _, began, before = pace
-            left = (now - began) * (total - done) / (done - before) if done > before else None
-            tell({"type": "progress", "done": done, "total": total, "unit": unit, "eta_s": left})
+        if (far := pace.far(done, total, unit)) and time.monotonic() - began >= 1:
+            tell({"type": "progress", **far._asdict()})
 
     try:
         yield told

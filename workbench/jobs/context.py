@@ -12,10 +12,10 @@ from typing import Any
 
 from workbench.home import Home, open_private
 from workbench.jobs.events import EventWriter
+from workbench.jobs.pace import Pace
 from workbench.jobs.settings import Settings, read_settings
 
 HEARTBEAT_SECONDS = 2.0
-_PROGRESS_SECONDS = 0.25
 _STOP_CHECK_SECONDS = 0.2
 
 
@@ -35,9 +35,7 @@ class JobContext:
         self._asked = False
         self._checked = 0.0
         self._settings, self._read = Settings(), -_STOP_CHECK_SECONDS
-        self._scope: tuple[object, ...] = ()
-        self._begin = (0.0, 0.0)
-        self._shown = 0.0
+        self._pace = Pace()
 
     @property
     def stopping(self) -> bool:
@@ -78,7 +76,7 @@ class JobContext:
 
     def stage(self, name: str, why: str = "") -> None:
         """Say that a new stage begins, and in one line why it matters."""
-        self._scope = ()
+        self._pace.restart()
         self.event("stage", name=name, why=why)
 
     def progress(self, done: float, total: float | None, unit: str, **data: object) -> None:
@@ -86,19 +84,8 @@ class JobContext:
 
         May be called as often as one likes: at most four a second are written, the first and the last always.
         """
-        now = time.monotonic()
-        scope = (total, unit)
-        if scope != self._scope or done < self._begin[0]:
-            self._scope, self._begin, self._shown = scope, (done, now), 0.0
-        elif now - self._shown < _PROGRESS_SECONDS and done != total:
-            return
-        self._shown = now
-        gained, spent = done - self._begin[0], now - self._begin[1]
-        rate = gained / spent if gained > 0 and spent > 0 else None
-        eta = max(0.0, total - done) / rate if rate and total is not None else None
-        if total is not None and done >= total:
-            eta = 0.0
-        self.event("progress", done=done, total=total, unit=unit, rate=rate, eta_s=eta, **data)
+        if far := self._pace.far(done, total, unit):
+            self.event("progress", **far._asdict(), **data)
 
     def log(self, text: str) -> None:
         """Add a line to the log, for people."""
